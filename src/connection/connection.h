@@ -1,0 +1,74 @@
+/* One secured, multiplexed connection over any reliable byte channel:
+ * multistream-select, Noise XX, multistream-select (or the muxer agreed inside
+ * Noise), yamux. Feed what the socket read, pull what it shall write, take
+ * events; no socket, no clock. */
+#ifndef KAD_CONNECTION_CONNECTION_H
+#define KAD_CONNECTION_CONNECTION_H
+
+#include "connection/yamux.h"
+#include "kadmium/key.h"
+
+/* What every connection of one node shares: its identity, and a Noise static
+ * key that the identity has signed once. */
+typedef struct kad__security kad__security;
+
+/* `pair` is borrowed and must outlive it. KAD_E_NO_MEMORY, KAD_E_CRYPTO. */
+int kad__security_new(kad__security **out, const kad_allocator *allocator,
+                      const kad_key_pair *pair, kad_random *random);
+void kad__security_free(kad__security *security);
+
+typedef struct kad__connection_config {
+  const kad_allocator *allocator;
+  const kad__security *security;
+  kad_random *random;
+  kad__yamux_config yamux;
+  kad_time upgrade_timeout; /* total, 15 s */
+} kad__connection_config;
+
+typedef struct kad__connection kad__connection;
+
+/* Starts an upgrade. `expected` (may be NULL) is whom a dialer wants; another
+ * identity fails with KAD_E_PEER_MISMATCH, our own with KAD_E_SELF. The config
+ * is copied, what it points to is borrowed. KAD_E_NO_MEMORY, KAD_E_CRYPTO. */
+int kad__connection_new(kad__connection **out,
+                        const kad__connection_config *config, bool dialer,
+                        const kad_peer_id *expected, kad_time now);
+void kad__connection_free(kad__connection *c);
+
+/* Takes all of the `len` bytes at `in`, decrypting in place: the memory is
+ * scribbled over. On an error the connection is dead: nothing is delivered
+ * from then on, what kad__connection_output still gives may be sent, then the
+ * channel is closed. Errors: KAD_E_MULTISTREAM, KAD_E_NO_PROTOCOL, KAD_E_NOISE,
+ * KAD_E_DECRYPT, KAD_E_SIGNATURE, KAD_E_KEY and its kin, KAD_E_PEER_MISMATCH,
+ * KAD_E_SELF, those of kad__yamux_input. */
+int kad__connection_input(kad__connection *c, uint8_t *in, size_t len,
+                          kad_time now);
+/* The channel ended. KAD_E_TRUNCATED in the middle of a frame, else
+ * KAD_E_CLOSED. */
+int kad__connection_input_end(kad__connection *c);
+
+/* Writes what is ready for the wire, at most `cap` (at least 16 KiB) bytes;
+ * returns the bytes written. Call until it returns 0. */
+size_t kad__connection_output(kad__connection *c, uint8_t *out, size_t cap,
+                              kad_time now);
+bool kad__connection_has_output(const kad__connection *c);
+bool kad__connection_congested(const kad__connection *c);
+
+/* True from the moment at which streams can be opened. */
+bool kad__connection_established(const kad__connection *c);
+/* The proven identity; valid once established. Borrowed. */
+const kad_peer_id *kad__connection_peer(const kad__connection *c);
+/* The public key's protobuf; valid once established. Borrowed. */
+kad_bytes kad__connection_peer_key(const kad__connection *c);
+/* The session, for streams and their events; NULL before established. */
+kad__yamux *kad__connection_yamux(const kad__connection *c);
+
+/* When to call kad__connection_tick. */
+kad_time kad__connection_deadline(const kad__connection *c);
+/* KAD_E_TIMEOUT: the upgrade took too long, or the peer is silent. */
+int kad__connection_tick(kad__connection *c, kad_time now);
+
+/* Bytes of memory held for this connection, its fixed part included. */
+size_t kad__connection_charge(const kad__connection *c);
+
+#endif

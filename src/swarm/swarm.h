@@ -1,0 +1,249 @@
+/* The swarm: all connections of a node, and the streams on them.
+ *
+ * It is pure. The outside world (runtime/ or simulator/) carries out its
+ * actions and tells it what happened, each time with `now`; the protocols take
+ * its events and use its streams. Nothing is called back.
+ *
+ *   world -> swarm   kad__swarm_listening, _accepted, _dialed, _input, ...
+ *   swarm -> world   kad__swarm_poll_action, _next_output + _output
+ *   swarm -> node    kad__swarm_poll_event
+ */
+#ifndef KAD_SWARM_SWARM_H
+#define KAD_SWARM_SWARM_H
+
+#include "base/heap.h"
+#include "connection/connection.h"
+#include "connection/multistream.h"
+#include "swarm/peerstore.h"
+
+typedef struct kad__swarm kad__swarm;
+typedef struct kad__stream kad__stream;
+
+/* Names a connection, listener, resolution or dial; never 0, never reused, so a
+ * stale one is simply unknown. */
+typedef uint64_t kad__id;
+
+typedef struct kad__swarm_config {
+  const kad_allocator *allocator;
+  const kad_key_pair *identity; /* borrowed, outlives the swarm */
+  kad_random *random;           /* borrowed */
+  kad__yamux_config yamux;
+  kad_time upgrade_timeout;    /* 15 s, from the connected channel */
+  kad_time dial_timeout;       /* 15 s per address; 5 s private ones */
+  kad_time idle_timeout;       /* no streams for so long: closed (10 s..) */
+  kad_time negotiate_timeout;  /* of a stream's protocol: 10 s */
+  uint32_t max_connections;         /* established, both directions */
+  uint32_t max_pending_inbound;     /* not yet established */
+  uint32_t max_inbound_per_address; /* pending and established, one IP;
+                                       loopback is exempt */
+  uint32_t max_connections_per_peer;
+  uint32_t max_dials;          /* channels being opened at once (160) */
+  uint32_t max_dials_per_peer; /* 8 */
+  size_t max_memory;           /* sum of what connections are charged */
+} kad__swarm_config;
+
+void kad__swarm_config_default(kad__swarm_config *config);
+
+int kad__swarm_new(kad__swarm **out, const kad__swarm_config *config,
+                   kad_time now);
+void kad__swarm_free(kad__swarm *s);
+
+/* ---- for the node ------------------------------------------------------ */
+
+/* Protocols that we answer, with a tag each that comes back in events. A
+ * change is an event-less fact; identify push tells the peers.
+ * KAD_E_NO_MEMORY, KAD_E_LIMIT (32). */
+int kad__swarm_handle(kad__swarm *s, kad_bytes protocol, uint32_t tag);
+void kad__swarm_unhandle(kad__swarm *s, kad_bytes protocol);
+kad__protocol_names kad__swarm_protocols(const kad__swarm *s);
+
+/* Starts to listen on a multiaddr (/ip4|ip6/../tcp/..). The outcome is an
+ * event. KAD_E_UNSUPPORTED: nothing that we can listen on. */
+int kad__swarm_listen(kad__swarm *s, kad_bytes address);
+/* Bound addresses, ports filled in; wildcards as the world expanded them. */
+size_t kad__swarm_listen_addresses(const kad__swarm *s, kad_bytes *out,
+                                   size_t cap);
+
+/* Connects to `peer` over its known addresses and those of `addresses` (a list
+ * of wire/addresses.h; may be empty). Returns 0 when a dial is under way (also
+ * one begun earlier): CONNECTED or DIAL_FAILED follows, once. Returns 1 when
+ * connected already; no event then. KAD_E_SELF, KAD_E_NO_ADDRESS, KAD_E_BACKOFF
+ * (every address failed recently), KAD_E_LIMIT, KAD_E_NO_MEMORY. */
+int kad__swarm_dial(kad__swarm *s, const kad_peer_id *peer,
+                    kad_bytes addresses, kad_time now);
+/* Connects to whoever answers at one address, which may end in /p2p/ID.
+ * `*dial` names the attempt in its CONNECTED or DIAL_FAILED event. */
+int kad__swarm_dial_address(kad__swarm *s, kad__id *dial, kad_bytes address,
+                            kad_time now);
+
+bool kad__swarm_connected(const kad__swarm *s, const kad_peer_id *peer);
+/* Closes one connection, or all of a peer. DISCONNECTED follows. */
+void kad__swarm_disconnect(kad__swarm *s, kad__id connection, kad_time now);
+void kad__swarm_disconnect_peer(kad__swarm *s, const kad_peer_id *peer,
+                                kad_time now);
+/* A connection that is protected is not closed for being idle. */
+void kad__swarm_protect(kad__swarm *s, const kad_peer_id *peer, bool on);
+
+kad__peerstore *kad__swarm_peerstore(kad__swarm *s);
+
+typedef struct kad__connection_info {
+  kad__id id;
+  kad_peer_id peer;
+  bool inbound;
+  kad_bytes remote_address; /* as connected, without /p2p; borrowed */
+  kad_bytes local_address;
+  kad_bytes public_key;     /* the peer's, protobuf; borrowed */
+  kad_time opened;
+  size_t streams;
+} kad__connection_info;
+
+/* False when there is no such established connection. */
+bool kad__swarm_connection(const kad__swarm *s, kad__id id,
+                           kad__connection_info *out);
+/* Walks the established connections: start with 0; 0 at the end. */
+kad__id kad__swarm_connection_next(const kad__swarm *s, kad__id after);
+size_t kad__swarm_connection_count(const kad__swarm *s);
+
+typedef enum kad__swarm_event_type {
+  KAD__SWARM_LISTENING,       /* address */
+  KAD__SWARM_LISTEN_FAILED,   /* address, error */
+  KAD__SWARM_CONNECTED,       /* connection, peer, dial, inbound, first */
+  KAD__SWARM_DISCONNECTED,    /* connection, peer, error, last */
+  KAD__SWARM_DIAL_FAILED,     /* peer (len 0: unknown), dial, error */
+  KAD__SWARM_INBOUND_FAILED,  /* address, error: an upgrade failed */
+  KAD__SWARM_STREAM_INBOUND,  /* stream, tag: the peer opened it */
+  KAD__SWARM_STREAM_OPENED,   /* stream, tag: ours is negotiated */
+  KAD__SWARM_STREAM_READABLE, /* stream: bytes or the end */
+  KAD__SWARM_STREAM_WRITABLE, /* stream: what was queued has left */
+  KAD__SWARM_STREAM_DEAD      /* stream, error: only release is left */
+} kad__swarm_event_type;
+
+typedef struct kad__swarm_event {
+  kad__swarm_event_type type;
+  int error;
+  bool inbound;
+  bool first; /* CONNECTED: the only connection to the peer now */
+  bool last;  /* DISCONNECTED: none is left */
+  uint32_t tag;
+  kad__id connection;
+  kad__id dial;
+  kad_peer_id peer;
+  kad__stream *stream;
+  kad_bytes address; /* borrowed until the next poll */
+} kad__swarm_event;
+
+/* The next event; false when there is none. Per connection the order is
+ * CONNECTED, its streams' events, DISCONNECTED; every stream is DEAD or
+ * released before DISCONNECTED. */
+bool kad__swarm_poll_event(kad__swarm *s, kad__swarm_event *out);
+
+/* ---- streams (for the protocols) --------------------------------------- */
+
+/* Opens a stream on the peer's best connection and proposes `protocols` in
+ * turn. Bytes may be written at once: with one protocol they travel together
+ * with the proposal. `tag` and `user` are the owner's. STREAM_OPENED or
+ * STREAM_DEAD follows. KAD_E_CLOSED: not connected; KAD_E_LIMIT;
+ * KAD_E_NO_MEMORY. The names must stay valid while the stream lives. */
+int kad__stream_open(kad__swarm *s, kad__stream **out, const kad_peer_id *peer,
+                     kad__protocol_names protocols, uint32_t tag, void *user,
+                     kad_time now);
+int kad__stream_open_on(kad__swarm *s, kad__stream **out, kad__id connection,
+                        kad__protocol_names protocols, uint32_t tag, void *user,
+                        kad_time now);
+
+void kad__stream_set_user(kad__stream *stream, void *user);
+void *kad__stream_user(const kad__stream *stream);
+uint32_t kad__stream_tag(const kad__stream *stream);
+const kad_peer_id *kad__stream_peer(const kad__stream *stream);
+kad__id kad__stream_connection(const kad__stream *stream);
+/* The agreed (or only proposed) protocol. */
+kad_bytes kad__stream_protocol(const kad__stream *stream);
+
+/* Reading and writing, as in connection/yamux.h. */
+kad_bytes kad__stream_peek(const kad__stream *stream);
+void kad__stream_consume(kad__stream *stream, size_t len);
+bool kad__stream_ended(const kad__stream *stream);
+int kad__stream_write(kad__stream *stream, kad_bytes bytes);
+int kad__stream_reserve(kad__stream *stream, uint8_t **out, size_t len);
+void kad__stream_commit(kad__stream *stream, size_t len);
+size_t kad__stream_unsent(const kad__stream *stream);
+void kad__stream_close_write(kad__stream *stream);
+
+/* An event KAD__SWARM_STREAM_DEAD with KAD_E_TIMEOUT at that time, unless it is
+ * set again; KAD_TIME_NEVER is none. The stream is reset then. */
+int kad__stream_set_deadline(kad__stream *stream, kad_time at);
+
+/* Ends the stream and gives it back; no event of it follows. Release closes
+ * gracefully: what is queued is still sent. */
+void kad__stream_release(kad__stream *stream);
+/* Resets with a libp2p stream error code, and gives it back. */
+void kad__stream_reset(kad__stream *stream, uint32_t code);
+
+/* ---- for the world ----------------------------------------------------- */
+
+typedef enum kad__world_action_type {
+  KAD__WORLD_LISTEN,   /* id, address */
+  KAD__WORLD_UNLISTEN, /* id */
+  KAD__WORLD_DIAL,     /* id, address: /ip4|ip6/../tcp/.. */
+  KAD__WORLD_CLOSE,    /* id: after what was pulled has been written */
+  KAD__WORLD_PAUSE,    /* id: stop reading */
+  KAD__WORLD_RESUME,   /* id: read again */
+  KAD__WORLD_RESOLVE   /* id, query, name */
+} kad__world_action_type;
+
+typedef enum kad__resolve_query {
+  KAD__RESOLVE_IP4 = 1,
+  KAD__RESOLVE_IP6 = 2,
+  KAD__RESOLVE_IP = 3, /* both */
+  KAD__RESOLVE_TXT = 4
+} kad__resolve_query;
+
+typedef struct kad__world_action {
+  kad__world_action_type type;
+  kad__resolve_query query;
+  kad__id id;
+  kad_bytes address; /* borrowed until the next poll */
+  kad_bytes name;    /* no NUL */
+} kad__world_action;
+
+bool kad__swarm_poll_action(kad__swarm *s, kad__world_action *out);
+
+/* Listening succeeded on `addresses` (a list of wire/addresses.h; ports filled
+ * in, wildcards expanded to the interfaces), or failed. */
+void kad__swarm_listening(kad__swarm *s, kad__id listener, kad_bytes addresses,
+                          kad_time now);
+void kad__swarm_listen_failed(kad__swarm *s, kad__id listener, int error);
+
+/* A channel was accepted. Returns 0 and its id, or KAD_E_LIMIT: close it. */
+int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
+                        kad_bytes remote, kad_bytes local, kad_time now);
+void kad__swarm_dialed(kad__swarm *s, kad__id connection, kad_bytes local,
+                       kad_time now);
+void kad__swarm_dial_failed(kad__swarm *s, kad__id connection, int error,
+                            kad_time now);
+/* Bytes were read (and may be scribbled over). */
+void kad__swarm_input(kad__swarm *s, kad__id connection, uint8_t *in,
+                      size_t len, kad_time now);
+/* The channel ended (error 0) or failed; the world has closed it or will, and
+ * forgets the id. */
+void kad__swarm_closed(kad__swarm *s, kad__id connection, int error,
+                       kad_time now);
+
+/* The next connection that has something to send, or 0. Each is named once;
+ * then the world pulls until kad__swarm_output returns 0, or, when its socket
+ * is full, keeps the id and pulls on when there is room. */
+kad__id kad__swarm_next_output(kad__swarm *s);
+size_t kad__swarm_output(kad__swarm *s, kad__id connection, uint8_t *out,
+                         size_t cap, kad_time now);
+
+/* One IP address (4 or 16 bytes) or TXT string of a resolution's answer; then
+ * the end of it, with an error when nothing came. */
+void kad__swarm_resolved(kad__swarm *s, kad__id resolution, kad_bytes value,
+                         kad_time now);
+void kad__swarm_resolve_end(kad__swarm *s, kad__id resolution, int error,
+                            kad_time now);
+
+kad_time kad__swarm_deadline(const kad__swarm *s);
+void kad__swarm_tick(kad__swarm *s, kad_time now);
+
+#endif

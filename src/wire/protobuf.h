@@ -1,0 +1,55 @@
+/* Protobuf as this project needs it: a reader that borrows and never recurses,
+ * and a writer into memory that the caller has measured or bounded.
+ *
+ * A reader sees a flat sequence of fields; a nested message is a field of bytes
+ * that gets a reader of its own. Groups (wire types 3 and 4) are an error. */
+#ifndef KAD_WIRE_PROTOBUF_H
+#define KAD_WIRE_PROTOBUF_H
+
+#include "kadmium/error.h"
+#include "kadmium/types.h"
+
+typedef enum kad__pb_type {
+  KAD__PB_VARINT = 0,
+  KAD__PB_FIXED64 = 1,
+  KAD__PB_BYTES = 2,
+  KAD__PB_FIXED32 = 5
+} kad__pb_type;
+
+typedef struct kad__pb_field {
+  uint32_t number;
+  kad__pb_type type;
+  uint64_t value;  /* varint and fixed types */
+  kad_bytes bytes; /* KAD__PB_BYTES; borrowed */
+} kad__pb_field;
+
+/* Takes the next field off `*in`. Returns 1; 0 at the end; KAD_E_PROTOBUF for
+ * field number 0 or past 2^29-1, a wire type of groups or unknown, a varint of
+ * more than ten bytes, or a length past the end. */
+int kad__pb_next(kad_bytes *in, kad__pb_field *out);
+
+/* A bounded writer. Once something did not fit, `overflow` stays set and
+ * nothing more is written; check it once at the end. */
+typedef struct kad__pb_writer {
+  uint8_t *at;
+  uint8_t *end;
+  uint8_t *start;
+  bool overflow;
+} kad__pb_writer;
+
+void kad__pb_writer_init(kad__pb_writer *w, uint8_t *out, size_t cap);
+/* The bytes written, or KAD_E_BUFFER_TOO_SMALL after an overflow. */
+int kad__pb_writer_finish(const kad__pb_writer *w);
+
+void kad__pb_put_varint(kad__pb_writer *w, uint32_t number, uint64_t value);
+void kad__pb_put_bytes(kad__pb_writer *w, uint32_t number, kad_bytes bytes);
+/* The tag and length of a nested message whose `len` bytes follow. */
+void kad__pb_put_header(kad__pb_writer *w, uint32_t number, size_t len);
+/* Bytes as they are: an already encoded fragment. */
+void kad__pb_put_raw(kad__pb_writer *w, kad_bytes bytes);
+
+/* How much kad__pb_put_bytes and kad__pb_put_varint write. */
+size_t kad__pb_bytes_len(uint32_t number, size_t len);
+size_t kad__pb_varint_len(uint32_t number, uint64_t value);
+
+#endif
