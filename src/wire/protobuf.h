@@ -23,10 +23,35 @@ typedef struct kad__pb_field {
   kad_bytes bytes; /* KAD__PB_BYTES; borrowed */
 } kad__pb_field;
 
+/* A varint that is not one byte long: `*value` and how many bytes it takes, 0
+ * when it is truncated, longer than ten bytes or past 64 bits. */
+size_t kad__pb_read_varint(uint64_t *value, kad_bytes in);
+
+/* kad__pb_next's answer for whatever is not a short field of bytes. */
+int kad__pb_next_general(kad_bytes *in, kad__pb_field *out);
+
 /* Takes the next field off `*in`. Returns 1; 0 at the end; KAD_E_PROTOBUF for
  * field number 0 or past 2^29-1, a wire type of groups or unknown, a varint of
- * more than ten bytes, or a length past the end. */
-int kad__pb_next(kad_bytes *in, kad__pb_field *out);
+ * more than ten bytes, or a length past the end. After an error `*in` and
+ * `*out` are not specified. */
+static inline int kad__pb_next(kad_bytes *in, kad__pb_field *out) {
+  /* Nearly every field of every message: a one-byte tag, a one-byte length. */
+  if (in->len >= 2) {
+    unsigned tag = in->data[0];
+    size_t len = in->data[1];
+    if ((tag & 0x87) == KAD__PB_BYTES && tag > 7 && len < 0x80 &&
+        len <= in->len - 2) {
+      out->number = tag >> 3;
+      out->type = KAD__PB_BYTES;
+      out->value = 0;
+      out->bytes = (kad_bytes){in->data + 2, len};
+      in->data += 2 + len;
+      in->len -= 2 + len;
+      return 1;
+    }
+  }
+  return kad__pb_next_general(in, out);
+}
 
 /* A bounded writer. Once something did not fit, `overflow` stays set and
  * nothing more is written; check it once at the end. */
