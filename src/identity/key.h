@@ -1,0 +1,32 @@
+/* What public keys and key pairs share inside this folder. */
+#ifndef KAD_IDENTITY_KEY_H
+#define KAD_IDENTITY_KEY_H
+
+#include <openssl/evp.h>
+
+#include "kadmium/key.h"
+
+#define KAD__ED25519_LEN 32
+
+/* One block of memory; the key's protobuf stands at its end. */
+struct kad_public_key {
+  kad_allocator allocator;
+  EVP_PKEY *handle;
+  kad_key_type type;
+  kad_peer_id id;
+  size_t len;
+  uint8_t bytes[];
+};
+
+/* The public key of the 32 bytes `point`, whose smallness of order is not
+ * checked. `*out` is yours to free. KAD_E_NO_MEMORY, KAD_E_CRYPTO. */
+int kad__public_key_new_ed25519(kad_public_key **out,
+                                const kad_allocator *allocator,
+                                const uint8_t point[KAD__ED25519_LEN]);
+
+/* The fields of the `PublicKey` and `PrivateKey` protobufs, which look alike.
+ * Unknown fields are passed over and the last of several counts, as protobuf
+ * asks. KAD_E_PROTOBUF: malformed, or a field is missing. */
+int kad__key_fields(uint64_t *type, kad_bytes *data, kad_bytes in);
+
+#endif
