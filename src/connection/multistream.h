@@ -29,18 +29,26 @@ typedef struct kad__multistream {
 
 void kad__multistream_init(kad__multistream *m, bool dialer);
 
-/* Dialer: writes header and first proposal to `out`, in one go. KAD_E_NO_MEMORY. */
+/* Dialer: appends header and first proposal to `out`, in one go.
+ * KAD_E_NO_MEMORY; KAD_E_NO_PROTOCOL without names; KAD_E_INVALID_ARGUMENT for a
+ * name that is empty or does not fit into a message. */
 int kad__multistream_start(kad__multistream *m,
                            const kad__protocol_names *names, kad__buffer *out,
                            const kad_allocator *allocator);
+
+/* The length, prefix included, of the message in front of `in`, or `in.len` + 1
+ * while that is not known yet. KAD_E_MULTISTREAM as soon as it is clear that no
+ * valid message comes. For callers that set an incomplete message aside. */
+int kad__multistream_need(const kad__multistream *m, kad_bytes in);
 
 /* Takes complete messages off `*in` until the negotiation is decided, appending
  * answers to `out`. Returns 1 when m->selected is agreed (what is left in `*in`
  * belongs to the protocol), 0 when more bytes are needed.
  * KAD_E_MULTISTREAM: malformed, or a message or header that is not allowed.
  * KAD_E_NO_PROTOCOL: the dialer ran out of names; KAD_E_LIMIT: too many
- * proposals; KAD_E_NO_MEMORY. The listener's header is sent with its first
- * answer or, when `names` is given before any input, at once. */
+ * proposals (`ls` is one too); KAD_E_NO_MEMORY, after which the call may be
+ * repeated. The listener's header is sent by the first call, with empty `*in`
+ * too. */
 int kad__multistream_read(kad__multistream *m,
                           const kad__protocol_names *names, kad_bytes *in,
                           kad__buffer *out, const kad_allocator *allocator);

@@ -1,0 +1,511 @@
+/* A connection climbs through four phases and stays in the last. In each the
+ * input is a sequence of units (a multistream message, a Noise frame) that are
+ * handled one by one and only when complete, so every segmentation of the same
+ * bytes gives the same result. Units are handled where they lie in the caller's
+ * memory; only one that is cut off is set aside.
+ *
+ * Output is never assembled beforehand: yamux writes its frames straight into
+ * the caller's memory behind the room for a length, and they are encrypted
+ * there. */
+#include "connection/connection.h"
+
+#include <assert.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "connection/multistream.h"
+#include "connection/noise.h"
+#include "connection/security.h"
+
+#define LENGTH_LEN 2
+#define FRAME_OVERHEAD (LENGTH_LEN + KAD__AEAD_TAG_LEN)
+/* What kad__yamux_output wants to have at least. */
+#define YAMUX_OUTPUT_MIN 4096
+
+static const kad_bytes security_list[] = {{(const uint8_t *)"/noise", 6}};
+static const kad_bytes muxer_list[] = {
+    {(const uint8_t *)KAD__YAMUX_NAME, sizeof(KAD__YAMUX_NAME) - 1}};
+static const kad__protocol_names security_names = {security_list, 1};
+static const kad__protocol_names muxer_names = {muxer_list, 1};
+
+typedef enum phase {
+  SECURITY,  /* multistream-select in the clear */
+  HANDSHAKE, /* Noise messages */
+  MUXER,     /* multistream-select inside Noise */
+  OPEN       /* yamux inside Noise */
+} phase;
+
+struct kad__connection {
+  const kad_allocator *allocator;
+  const kad__security *security;
+  kad_random *random;
+  kad__yamux_config yamux_config;
+  phase phase;
+  bool dialer;
+  bool has_expected;
+  int error;         /* why it is dead, or 0 */
+  kad_time deadline; /* of the upgrade; 0: an error waits to be told */
+  kad__noise *noise; /* while in HANDSHAKE */
+  kad__yamux *yamux; /* once in OPEN */
+  kad__noise_cipher send;
+  kad__noise_cipher receive;
+  kad__multistream negotiation;
+  kad__buffer in;        /* a unit that is not yet complete */
+  kad__buffer out;       /* ready for the wire */
+  kad__buffer plain_in;  /* in MUXER: a message that is not yet complete */
+  kad__buffer plain_out; /* to be encrypted, before anything of yamux */
+  kad_peer_id expected;
+  kad_peer_id peer;
+  uint8_t *peer_key;
+  size_t peer_key_len;
+};
+
+/* ---- the climb --------------------------------------------------------- */
+
+static int fail(kad__connection *c, int error) {
+  c->error = error;
+  c->deadline = KAD_TIME_NEVER;
+  kad__noise_free(c->noise);
+  c->noise = NULL;
+  kad__buffer_fini(&c->in, c->allocator);
+  kad__buffer_fini(&c->plain_in, c->allocator);
+  return error;
+}
+
+static int open_yamux(kad__connection *c, kad_time now) {
+  int result =
+      kad__yamux_new(&c->yamux, c->allocator, &c->yamux_config, c->dialer, now);
+  if (result < 0) {
+    return result;
+  }
+  c->phase = OPEN;
+  return 0;
+}
+
+/* Sends our part of a negotiation: all that a listener can say unasked, or a
+ * dialer's proposal. */
+static int begin_negotiation(kad__connection *c,
+                             const kad__protocol_names *names,
+                             kad__buffer *out) {
+  kad__multistream_init(&c->negotiation, c->dialer);
+  if (c->dialer) {
+    return kad__multistream_start(&c->negotiation, names, out, c->allocator);
+  }
+  kad_bytes none = {0};
+  return kad__multistream_read(&c->negotiation, names, &none, out,
+                               c->allocator);
+}
+
+/* Keeps of the peer's key what is asked for later: id and protobuf. */
+static int keep_identity(kad__connection *c, const kad_public_key *key) {
+  kad_public_key_peer_id(key, &c->peer);
+  if (c->has_expected && !kad_peer_id_equal(&c->peer, &c->expected)) {
+    return KAD_E_PEER_MISMATCH;
+  }
+  kad_bytes bytes = kad_public_key_bytes(key);
+  c->peer_key = kad__memdup(c->allocator, bytes.data, bytes.len);
+  if (c->peer_key == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  c->peer_key_len = bytes.len;
+  return 0;
+}
+
+static int take_payload(kad__connection *c, bool *early_muxer,
+                        kad_bytes payload) {
+  kad_public_key *key = NULL;
+  int result =
+      kad__security_verify(&key, early_muxer, c->security, c->allocator,
+                           payload, kad__noise_remote(c->noise));
+  if (result < 0) {
+    return result;
+  }
+  result = keep_identity(c, key);
+  kad_public_key_free(key);
+  return result;
+}
+
+/* Queues our next handshake message. */
+static int write_handshake(kad__connection *c, kad_bytes payload) {
+  size_t cap = KAD__NOISE_HANDSHAKE_OVERHEAD + payload.len;
+  uint8_t *tail = NULL;
+  int result =
+      kad__buffer_reserve(&c->out, c->allocator, &tail, LENGTH_LEN + cap);
+  if (result < 0) {
+    return result;
+  }
+  int len = kad__noise_write(c->noise, tail + LENGTH_LEN, cap, payload);
+  if (len < 0) {
+    return len;
+  }
+  kad__store16(tail, (uint16_t)len);
+  kad__buffer_commit(&c->out, LENGTH_LEN + (size_t)len);
+  return 0;
+}
+
+static int begin_handshake(kad__connection *c) {
+  int result = kad__security_handshake(&c->noise, c->security, c->allocator,
+                                       c->random, c->dialer);
+  if (result < 0) {
+    return result;
+  }
+  c->phase = HANDSHAKE;
+  /* The first message of XX is not encrypted, and libp2p sends no payload. */
+  return c->dialer ? write_handshake(c, (kad_bytes){0}) : 0;
+}
+
+/* The handshake is done. A muxer that both sides named inside it is agreed;
+ * there is one that we name, so there is no order of preference to follow. */
+static int end_handshake(kad__connection *c, bool early_muxer, kad_time now) {
+  kad__noise_split(c->noise, &c->send, &c->receive);
+  kad__noise_free(c->noise);
+  c->noise = NULL;
+  if (early_muxer) {
+    return open_yamux(c, now);
+  }
+  c->phase = MUXER;
+  return begin_negotiation(c, &muxer_names, &c->plain_out);
+}
+
+static int take_handshake(kad__connection *c, uint8_t *message, size_t len,
+                          kad_time now) {
+  kad_bytes payload;
+  int result = kad__noise_read(c->noise, message, len, &payload);
+  if (result < 0) {
+    return result;
+  }
+  bool first = !c->dialer && !kad__noise_done(c->noise);
+  if (first) {
+    return payload.len != 0
+               ? KAD_E_NOISE
+               : write_handshake(c, kad__security_payload(c->security));
+  }
+  bool early_muxer = false;
+  result = take_payload(c, &early_muxer, payload);
+  if (result == 0 && c->dialer) {
+    result = write_handshake(c, kad__security_payload(c->security));
+  }
+  return result < 0 ? result : end_handshake(c, early_muxer, now);
+}
+
+static int negotiate_security(kad__connection *c, kad_bytes message) {
+  int result = kad__multistream_read(&c->negotiation, &security_names, &message,
+                                     &c->out, c->allocator);
+  return result == 1 ? begin_handshake(c) : result;
+}
+
+/* Messages and frames need not coincide: a message may be cut by the end of a
+ * frame, and behind the last one yamux may follow in the same frame. */
+static int negotiate_muxer(kad__connection *c, kad_bytes text, kad_time now) {
+  int result = kad__buffer_append(&c->plain_in, c->allocator, text);
+  if (result < 0) {
+    return result;
+  }
+  kad_bytes rest = kad__buffer_bytes(&c->plain_in);
+  result = kad__multistream_read(&c->negotiation, &muxer_names, &rest,
+                                 &c->plain_out, c->allocator);
+  if (result == 1) {
+    result = open_yamux(c, now);
+    if (result == 0 && rest.len != 0) {
+      result = kad__yamux_input(c->yamux, rest, now);
+    }
+    rest.len = 0;
+  }
+  size_t taken = kad__buffer_len(&c->plain_in) - rest.len;
+  kad__buffer_consume(&c->plain_in, c->allocator, taken);
+  return result;
+}
+
+/* ---- input ------------------------------------------------------------- */
+
+/* The length of the unit in front of `in`, or more than `in.len` while that is
+ * not known. */
+static int unit_need(const kad__connection *c, kad_bytes in) {
+  if (c->phase == SECURITY) {
+    return kad__multistream_need(&c->negotiation, in);
+  }
+  if (in.len < LENGTH_LEN) {
+    return LENGTH_LEN;
+  }
+  size_t len = kad__load16(in.data);
+  if (c->phase == HANDSHAKE && len > KAD__NOISE_HANDSHAKE_MAX) {
+    return KAD_E_NOISE;
+  }
+  return (int)(LENGTH_LEN + len);
+}
+
+static int take_frame(kad__connection *c, uint8_t *frame, size_t len,
+                      kad_time now) {
+  int text_len = kad__noise_decrypt(kad__security_suite(c->security),
+                                    &c->receive, frame, len);
+  if (text_len <= 0) {
+    return text_len;
+  }
+  kad_bytes text = kad__bytes(frame, (size_t)text_len);
+  return c->phase == MUXER ? negotiate_muxer(c, text, now)
+                           : kad__yamux_input(c->yamux, text, now);
+}
+
+static int take_unit(kad__connection *c, uint8_t *unit, size_t len,
+                     kad_time now) {
+  if (c->phase == SECURITY) {
+    return negotiate_security(c, kad__bytes(unit, len));
+  }
+  unit += LENGTH_LEN;
+  len -= LENGTH_LEN;
+  return c->phase == HANDSHAKE ? take_handshake(c, unit, len, now)
+                               : take_frame(c, unit, len, now);
+}
+
+/* Takes units off `*in` that are complete where they lie; sets the beginning of
+ * one more aside. */
+static int take_units(kad__connection *c, uint8_t *in, size_t len,
+                      kad_time now) {
+  while (len > 0) {
+    int need = unit_need(c, kad__bytes(in, len));
+    if (need < 0) {
+      return need;
+    }
+    if ((size_t)need > len) {
+      return kad__buffer_append(&c->in, c->allocator, kad__bytes(in, len));
+    }
+    int result = take_unit(c, in, (size_t)need, now);
+    if (result < 0) {
+      return result;
+    }
+    in += need;
+    len -= (size_t)need;
+  }
+  return 0;
+}
+
+/* Completes the unit that was set aside, and takes it. Returns the bytes of
+ * `in` that went into it: all of them when they were not enough. */
+static int complete_unit(kad__connection *c, kad_bytes in, size_t *taken,
+                         kad_time now) {
+  *taken = 0;
+  for (;;) {
+    kad_bytes have = kad__buffer_bytes(&c->in);
+    int need = unit_need(c, have);
+    if (need < 0) {
+      return need;
+    }
+    if ((size_t)need <= have.len) {
+      break;
+    }
+    size_t more = (size_t)need - have.len;
+    size_t left = in.len - *taken;
+    if (left == 0) {
+      return 0;
+    }
+    more = more < left ? more : left;
+    int result = kad__buffer_append(&c->in, c->allocator,
+                                    kad__bytes(in.data + *taken, more));
+    if (result < 0) {
+      return result;
+    }
+    *taken += more;
+  }
+  /* It is ours alone now: handling a unit may not touch c->in. */
+  kad__buffer unit = c->in;
+  c->in = (kad__buffer){0};
+  int result =
+      take_unit(c, unit.data + unit.begin, kad__buffer_len(&unit), now);
+  kad__buffer_fini(&unit, c->allocator);
+  return result;
+}
+
+int kad__connection_input(kad__connection *c, uint8_t *in, size_t len,
+                          kad_time now) {
+  if (c->error != 0) {
+    return c->error;
+  }
+  size_t taken = 0;
+  int result = 0;
+  if (kad__buffer_len(&c->in) != 0) {
+    result = complete_unit(c, kad__bytes(in, len), &taken, now);
+  }
+  if (result >= 0 && taken < len) {
+    result = take_units(c, in + taken, len - taken, now);
+  }
+  return result < 0 ? fail(c, result) : 0;
+}
+
+int kad__connection_input_end(kad__connection *c) {
+  if (c->error != 0) {
+    return c->error;
+  }
+  bool cut = kad__buffer_len(&c->in) != 0 || kad__buffer_len(&c->plain_in) != 0;
+  return fail(c, cut ? KAD_E_TRUNCATED : KAD_E_CLOSED);
+}
+
+/* ---- output ------------------------------------------------------------ */
+
+/* Moves bytes from the front of `from`. */
+static size_t pull(kad__connection *c, kad__buffer *from, uint8_t *out,
+                   size_t cap) {
+  kad_bytes bytes = kad__buffer_bytes(from);
+  size_t n = bytes.len < cap ? bytes.len : cap;
+  if (n != 0) {
+    memcpy(out, bytes.data, n);
+    kad__buffer_consume(from, c->allocator, n);
+  }
+  return n;
+}
+
+/* The next bytes to encrypt, from both sources. */
+static size_t pull_text(kad__connection *c, uint8_t *out, size_t cap,
+                        kad_time now) {
+  size_t n = pull(c, &c->plain_out, out, cap);
+  if (c->yamux != NULL && cap - n >= YAMUX_OUTPUT_MIN) {
+    n += kad__yamux_output(c->yamux, out + n, cap - n, now);
+  }
+  return n;
+}
+
+/* Writes one Noise frame; returns its length, 0 when there is nothing to say,
+ * or an error. */
+static int write_frame(kad__connection *c, uint8_t *out, size_t cap,
+                       kad_time now) {
+  size_t room = cap - FRAME_OVERHEAD;
+  room = room < KAD__NOISE_TEXT_MAX ? room : KAD__NOISE_TEXT_MAX;
+  size_t len = pull_text(c, out + LENGTH_LEN, room, now);
+  if (len == 0) {
+    return 0;
+  }
+  int result = kad__noise_encrypt(kad__security_suite(c->security), &c->send,
+                                  out + LENGTH_LEN, len);
+  if (result < 0) {
+    return result;
+  }
+  kad__store16(out, (uint16_t)(len + KAD__AEAD_TAG_LEN));
+  return (int)(FRAME_OVERHEAD + len);
+}
+
+/* What was pulled but not encrypted is lost, so the connection is too. Output
+ * has no way to say so: the deadline, which is now, brings the owner to
+ * kad__connection_tick, which tells. */
+static void fail_output(kad__connection *c, int error) {
+  if (c->error == 0) {
+    fail(c, error);
+    c->deadline = 0;
+  }
+  c->phase = HANDSHAKE; /* in which nothing is encrypted */
+}
+
+size_t kad__connection_output(kad__connection *c, uint8_t *out, size_t cap,
+                              kad_time now) {
+  size_t n = pull(c, &c->out, out, cap);
+  while (c->phase >= MUXER && cap - n >= FRAME_OVERHEAD + YAMUX_OUTPUT_MIN) {
+    int result = write_frame(c, out + n, cap - n, now);
+    if (result < 0) {
+      fail_output(c, result);
+    }
+    if (result <= 0) {
+      break;
+    }
+    n += (size_t)result;
+  }
+  return n;
+}
+
+bool kad__connection_has_output(const kad__connection *c) {
+  if (kad__buffer_len(&c->out) != 0) {
+    return true;
+  }
+  return c->phase >= MUXER &&
+         (kad__buffer_len(&c->plain_out) != 0 ||
+          (c->yamux != NULL && kad__yamux_has_output(c->yamux)));
+}
+
+bool kad__connection_congested(const kad__connection *c) {
+  return c->yamux != NULL && kad__yamux_congested(c->yamux);
+}
+
+/* ---- life -------------------------------------------------------------- */
+
+int kad__connection_new(kad__connection **out,
+                        const kad__connection_config *config, bool dialer,
+                        const kad_peer_id *expected, kad_time now) {
+  kad__connection *c = kad__calloc(config->allocator, 1, sizeof(*c));
+  if (c == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  c->allocator = config->allocator;
+  c->security = config->security;
+  c->random = config->random;
+  c->yamux_config = config->yamux;
+  c->dialer = dialer;
+  c->deadline = kad__time_add(now, config->upgrade_timeout);
+  if (expected != NULL) {
+    c->expected = *expected;
+    c->has_expected = true;
+  }
+  int result = begin_negotiation(c, &security_names, &c->out);
+  if (result < 0) {
+    kad__connection_free(c);
+    return result;
+  }
+  *out = c;
+  return 0;
+}
+
+void kad__connection_free(kad__connection *c) {
+  if (c == NULL) {
+    return;
+  }
+  kad__noise_free(c->noise);
+  kad__yamux_free(c->yamux);
+  kad__buffer_fini(&c->in, c->allocator);
+  kad__buffer_fini(&c->out, c->allocator);
+  kad__buffer_fini(&c->plain_in, c->allocator);
+  kad__buffer_fini(&c->plain_out, c->allocator);
+  kad__release(c->allocator, c->peer_key);
+  kad__wipe(&c->send, sizeof(c->send));
+  kad__wipe(&c->receive, sizeof(c->receive));
+  kad__release(c->allocator, c);
+}
+
+bool kad__connection_established(const kad__connection *c) {
+  return c->yamux != NULL;
+}
+
+const kad_peer_id *kad__connection_peer(const kad__connection *c) {
+  return &c->peer;
+}
+
+kad_bytes kad__connection_peer_key(const kad__connection *c) {
+  return kad__bytes(c->peer_key, c->peer_key_len);
+}
+
+kad__yamux *kad__connection_yamux(const kad__connection *c) {
+  return c->yamux;
+}
+
+kad_time kad__connection_deadline(const kad__connection *c) {
+  if (c->error != 0 || c->yamux == NULL) {
+    return c->deadline;
+  }
+  return kad__yamux_deadline(c->yamux);
+}
+
+int kad__connection_tick(kad__connection *c, kad_time now) {
+  if (c->error != 0) {
+    c->deadline = KAD_TIME_NEVER;
+    return c->error;
+  }
+  if (c->yamux == NULL) {
+    return now >= c->deadline ? fail(c, KAD_E_TIMEOUT) : 0;
+  }
+  int result = kad__yamux_tick(c->yamux, now);
+  return result < 0 ? fail(c, result) : 0;
+}
+
+size_t kad__connection_charge(const kad__connection *c) {
+  size_t charge = sizeof(*c) + c->peer_key_len + c->in.cap + c->out.cap +
+                  c->plain_in.cap + c->plain_out.cap;
+  if (c->noise != NULL) {
+    charge += kad__noise_charge();
+  }
+  return c->yamux == NULL ? charge : charge + kad__yamux_charge(c->yamux);
+}
