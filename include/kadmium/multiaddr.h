@@ -21,6 +21,8 @@ extern "C" {
 
 /** The longest binary address that is accepted, in bytes. */
 #define KAD_MULTIADDR_MAX 512
+/** The most components of an address that is accepted. */
+#define KAD_MULTIADDR_PARTS_MAX 32
 /** Room for the text of any accepted address, NUL included. */
 #define KAD_MULTIADDR_TEXT_MAX 2048
 
@@ -37,8 +39,10 @@ extern "C" {
   X(DNSADDR,       56,  "dnsaddr",       TEXT) \
   X(UDP,           273, "udp",           PORT) \
   X(WEBRTC_DIRECT, 280, "webrtc-direct", NONE) \
+  X(WEBRTC,        281, "webrtc",        NONE) \
   X(P2P_CIRCUIT,   290, "p2p-circuit",   NONE) \
   X(P2P,           421, "p2p",           PEER) \
+  X(HTTPS,         443, "https",         NONE) \
   X(TLS,           448, "tls",           NONE) \
   X(SNI,           449, "sni",           TEXT) \
   X(NOISE,         454, "noise",         NONE) \
@@ -48,6 +52,7 @@ extern "C" {
   X(CERTHASH,      466, "certhash",      HASH) \
   X(WS,            477, "ws",            NONE) \
   X(WSS,           478, "wss",           NONE) \
+  X(HTTP,          480, "http",          NONE) \
   X(MEMORY,        777, "memory",        NUMBER)
 /* clang-format on */
 
@@ -67,7 +72,8 @@ typedef struct kad_multiaddr_part {
  * Reads the text of an address into `out`. A trailing slash is allowed, "ipfs"
  * is taken for "p2p". Returns the length of the binary form.
  *
- * KAD_E_MULTIADDR: malformed, an unknown protocol, or no component at all.
+ * KAD_E_MULTIADDR: malformed, an unknown protocol, no component at all, or
+ * more than KAD_MULTIADDR_PARTS_MAX.
  * KAD_E_BUFFER_TOO_SMALL: longer than `cap` or KAD_MULTIADDR_MAX.
  */
 KAD_API int kad_multiaddr_parse(uint8_t *out, size_t cap, const char *text);
@@ -79,8 +85,12 @@ KAD_API int kad_multiaddr_parse(uint8_t *out, size_t cap, const char *text);
 KAD_API int kad_multiaddr_format(char *out, size_t cap, kad_bytes address);
 
 /**
- * 0 when `address` is a whole, non-empty chain of known components of at most
- * KAD_MULTIADDR_MAX bytes; KAD_E_MULTIADDR otherwise.
+ * 0 when `address` is a whole, non-empty chain of at most
+ * KAD_MULTIADDR_PARTS_MAX known components in at most KAD_MULTIADDR_MAX bytes;
+ * KAD_E_MULTIADDR otherwise.
+ *
+ * A peer id must be one (kad_peer_id_decode), a certhash a multihash, and text
+ * must be 1 to 253 bytes of UTF-8 without '/' and control characters.
  */
 KAD_API int kad_multiaddr_check(kad_bytes address);
 
