@@ -45,7 +45,8 @@ const node = await createLibp2p({
   services: {
     identify: identify(),
     identifyPush: identifyPush(),
-    ping: ping(),
+    // One more than the connection monitor takes for its own pings.
+    ping: ping({ maxOutboundStreams: 2 }),
     dht: kadDHT({
       protocol: options.protocol,
       clientMode: options.mode === 'client',

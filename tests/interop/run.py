@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Runs Kadmium against go-libp2p, rust-libp2p and js-libp2p; see README.md."""
+
+import argparse
+import itertools
+import os
+import sys
+from pathlib import Path
+
+from harness import build, network, pairs
+from harness.report import Report
+from harness.world import Programs
+
+HERE = Path(__file__).resolve().parent
+KADMIUM = HERE.parent.parent / "build" / "kadmium"
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", metavar="PATTERN", default="",
+                        help="run the cells whose 'row [column]' the regular expression matches")
+    parser.add_argument("--kadmium", metavar="PATH", type=Path, default=KADMIUM,
+                        help="our command (default: %(default)s)")
+    parser.add_argument("--build-only", action="store_true", help="build the peers and stop")
+    parser.add_argument("--stand-in", choices=("go", "js"),
+                        help="let a peer play Kadmium's part: a test of these tests")
+    return parser.parse_args()
+
+
+def programs(arguments):
+    if not arguments.stand_in:
+        return Programs([str(arguments.kadmium)], build.peers())
+    peers = build.peers()
+    stand_in = [sys.executable, str(HERE / "stand_in.py"), arguments.stand_in]
+    return Programs(stand_in, peers, arguments.stand_in)
+
+
+def main():
+    arguments = parse_arguments()
+    missing = build.missing_tool()
+    if missing:
+        sys.exit(missing)
+    build.build()
+    if arguments.build_only:
+        return
+    if not arguments.stand_in and not os.access(arguments.kadmium, os.X_OK):
+        sys.exit(f"{arguments.kadmium} is not there: build Kadmium first, or give --kadmium PATH")
+
+    report = Report(arguments.only)
+    for scenario in itertools.chain(pairs.scenarios(), network.scenarios()):
+        report.run(scenario, programs(arguments))
+    sys.exit(report.finish())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+//! A rust-libp2p node under the control protocol of ../README.md.
+
+mod operations;
+
+use std::{error::Error, time::Duration};
+
+use futures::StreamExt;
+use libp2p::{
+    identify, kad, noise, ping,
+    swarm::{NetworkBehaviour, SwarmEvent},
+    tcp, yamux, Multiaddr, StreamProtocol, Swarm, SwarmBuilder,
+};
+use serde_json::{json, Value};
+use tokio::io::{stdin, AsyncBufReadExt, BufReader};
+
+use operations::Node;
+
+/// An operation `ping` waits for the next regular ping of its connection.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(NetworkBehaviour)]
+pub struct Behaviour {
+    identify: identify::Behaviour,
+    kad: kad::Behaviour<kad::store::MemoryStore>,
+    ping: ping::Behaviour,
+}
+
+struct Settings {
+    protocol: String,
+    mode: kad::Mode,
+    bootstrap: Vec<Multiaddr>,
+}
+
+fn parse_settings() -> Result<Settings, Box<dyn Error>> {
+    let mut settings = Settings {
+        protocol: "/ipfs/kad/1.0.0".into(),
+        mode: kad::Mode::Server,
+        bootstrap: Vec::new(),
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(flag) = arguments.next() {
+        let value = arguments.next().ok_or(format!("{flag} needs a value"))?;
+        match (flag.as_str(), value.as_str()) {
+            ("--protocol", _) => settings.protocol = value,
+            ("--mode", "server") => settings.mode = kad::Mode::Server,
+            ("--mode", "client") => settings.mode = kad::Mode::Client,
+            ("--bootstrap", _) => settings.bootstrap.push(value.parse()?),
+            _ => return Err(format!("cannot use {flag} {value}").into()),
+        }
+    }
+    Ok(settings)
+}
+
+fn new_swarm(
+    protocol: StreamProtocol,
+    mode: kad::Mode,
+) -> Result<Swarm<Behaviour>, Box<dyn Error>> {
+    let swarm = SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::default(),
+            noise::Config::new,
+            yamux::Config::default,
+        )?
+        .with_behaviour(|key| {
+            let id = key.public().to_peer_id();
+            let store = kad::store::MemoryStore::new(id);
+            let mut kad = kad::Behaviour::with_config(id, store, kad::Config::new(protocol));
+            kad.set_mode(Some(mode));
+            Behaviour {
+                identify: identify::Behaviour::new(identify::Config::new(
+                    "ipfs/0.1.0".into(),
+                    key.public(),
+                )),
+                kad,
+                ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
+            }
+        })?
+        .build();
+    Ok(swarm)
+}
+
+pub fn emit(message: Value) {
+    println!("{message}");
+}
+
+pub fn address_texts(addresses: &[Multiaddr]) -> Vec<String> {
+    addresses.iter().map(Multiaddr::to_string).collect()
+}
+
+async fn listen(swarm: &mut Swarm<Behaviour>) -> Result<(), Box<dyn Error>> {
+    swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse()?)?;
+    let address = loop {
+        if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+            break address;
+        }
+    };
+    // A provider announces its confirmed external addresses and no others.
+    swarm.add_external_address(address.clone());
+    let id = *swarm.local_peer_id();
+    let address = address
+        .with_p2p(id)
+        .map_err(|a| format!("odd address {a}"))?;
+    emit(json!({"type": "listening", "id": id.to_string(), "addrs": [address.to_string()]}));
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let settings = parse_settings()?;
+    let protocol = StreamProtocol::try_from_owned(settings.protocol)?;
+    let mut swarm = new_swarm(protocol.clone(), settings.mode)?;
+    listen(&mut swarm).await?;
+    for address in &settings.bootstrap {
+        swarm.dial(address.clone())?;
+    }
+
+    let mut node = Node::new(swarm, protocol);
+    let mut joined = settings.bootstrap.is_empty();
+    if joined {
+        node.report_ready();
+    }
+    let mut requests = BufReader::new(stdin()).lines();
+    loop {
+        tokio::select! {
+            line = requests.next_line() => match line? {
+                Some(line) => node.start(&serde_json::from_str(&line)?),
+                None => return Ok(()),
+            },
+            event = node.swarm.select_next_some() => {
+                node.on_event(event);
+                if !joined && node.knows_a_server() {
+                    joined = true;
+                    node.report_ready();
+                }
+            }
+        }
+    }
+}
