@@ -1,0 +1,3 @@
+kadmium_fuzz(message SOURCES fuzz_message.c USES wire)
+kadmium_fuzz(identify SOURCES fuzz_identify.c USES wire)
+kadmium_fuzz(noise_payload SOURCES fuzz_noise_payload.c USES wire)
