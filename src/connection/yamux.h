@@ -2,7 +2,12 @@
  *
  * Pure: plaintext in, plaintext out, events. A stream belongs to its session
  * until the owner releases it; the session outlives its streams' handles or
- * says that they are dead. */
+ * says that they are dead.
+ *
+ * Opening a stream costs no round trip: its SYN rides on the first frame that
+ * it sends, and so does the ACK of an accepted one. The end of a side is a
+ * frame of its own, behind the data: other implementations may lose the bytes
+ * of a frame that also carries FIN. */
 #ifndef KAD_CONNECTION_YAMUX_H
 #define KAD_CONNECTION_YAMUX_H
 
@@ -14,14 +19,17 @@ typedef struct kad__yamux kad__yamux;
 typedef struct kad__yamux_stream kad__yamux_stream;
 
 typedef struct kad__yamux_config {
-  uint32_t max_inbound_streams; /* open at once; excess SYNs are reset (256) */
-  uint32_t max_unacked;         /* our opens not yet acknowledged (256) */
-  uint32_t window_max;          /* growth limit per stream, bytes (1 MiB) */
-  uint32_t receive_max;         /* unread bytes per session (16 MiB) */
-  uint32_t frame_max;           /* data bytes per frame we send (16 KiB) */
-  uint32_t output_max;          /* queued bytes at which input is paused */
-  kad_time keepalive;           /* silence before we ping (30 s) */
-  kad_time ping_timeout;        /* no answer: the session fails (10 s) */
+  uint32_t max_inbound_streams;  /* open at once; excess SYNs are reset (256) */
+  uint32_t max_unacked;          /* our opens not yet acknowledged (256) */
+  uint32_t window_max;           /* growth limit per stream, bytes (1 MiB) */
+  uint32_t receive_max;          /* unread bytes per session (16 MiB) */
+  uint32_t frame_max;            /* data bytes per frame we send (16 KiB) */
+  uint32_t output_max;           /* sendable bytes at which input is paused
+                                    (256 KiB) */
+  kad_time keepalive;            /* silence before we ping (30 s) */
+  kad_time ping_timeout;         /* no answer: the session fails (10 s) */
+  uint32_t max_outbound_streams; /* ours, open at once (448): rust-libp2p ends
+                                    a session that has more than 512 */
 } kad__yamux_config;
 
 void kad__yamux_config_default(kad__yamux_config *config);
@@ -32,12 +40,15 @@ typedef struct kad__yamux_stats {
   uint64_t streams_in, streams_out, streams_refused;
   uint64_t pongs_dropped, unknown_stream_bytes;
   kad_time round_trip; /* last measured; 0: none yet */
+  uint64_t resets_in;  /* streams that the peer reset */
+  uint64_t aborted;    /* streams that the session reset by itself */
+  uint32_t go_away;    /* the peer's code, once KAD_E_GO_AWAY was returned */
 } kad__yamux_stats;
 
 typedef enum kad__yamux_event_type {
   KAD__YAMUX_OPENED,   /* the peer opened `stream`; adopt or reset it */
   KAD__YAMUX_READABLE, /* bytes or the end of the peer's side arrived */
-  KAD__YAMUX_WRITABLE, /* window is free again after a short write */
+  KAD__YAMUX_WRITABLE, /* all that was queued has been pulled as output */
   KAD__YAMUX_RESET     /* the stream is dead: see kad__yamux_stream_error */
 } kad__yamux_event_type;
 
@@ -52,16 +63,21 @@ int kad__yamux_new(kad__yamux **out, const kad_allocator *allocator,
 /* Frees the session and every stream, released or not. */
 void kad__yamux_free(kad__yamux *y);
 
-/* Takes all of `in`. On an error (KAD_E_YAMUX, KAD_E_GO_AWAY, KAD_E_LIMIT,
- * KAD_E_NO_MEMORY) the session is dead: its streams are reset with that error,
- * a GoAway may still be pulled as output, and then the connection is closed. */
+/* Takes all of `in`. On an error the session is dead: its streams are reset
+ * with that error, a GoAway may still be pulled as output, and then the
+ * connection is closed; every later call returns the same error. KAD_E_YAMUX:
+ * the peer broke the protocol. KAD_E_LIMIT: it opened and reset streams too
+ * fast. KAD_E_GO_AWAY: it ended the session; what came before can still be
+ * read. Running out of memory costs the one stream that needed it. */
 int kad__yamux_input(kad__yamux *y, kad_bytes in, kad_time now);
 
-/* Writes whole frames (and the rest of a frame begun before) to `out`; returns
- * the bytes written, 0 when there is nothing to send. `cap` is at least 4096. */
+/* Writes whole frames to `out`; returns the bytes written, 0 when there is
+ * nothing to send. `cap` is at least 4096. Call until it returns 0. */
 size_t kad__yamux_output(kad__yamux *y, uint8_t *out, size_t cap, kad_time now);
 bool kad__yamux_has_output(const kad__yamux *y);
-/* True while the peer does not read our answers: stop feeding input. */
+/* True while more than output_max bytes wait that the peer's windows allow: it
+ * does not read our answers, so stop feeding input. Bytes that wait for a
+ * window do not count, for it is input that opens windows. */
 bool kad__yamux_congested(const kad__yamux *y);
 
 /* The next event; false when there is none. A stream that is released has no
@@ -75,13 +91,16 @@ int kad__yamux_tick(kad__yamux *y, kad_time now);
 /* Queues a GoAway with `code`; no streams can be opened afterwards. */
 void kad__yamux_close(kad__yamux *y, uint32_t code);
 
+/* Streams that the owner holds (or will be told of), and released ones with
+ * something left to send. */
 size_t kad__yamux_stream_count(const kad__yamux *y);
 const kad__yamux_stats *kad__yamux_stats_get(const kad__yamux *y);
 /* Bytes of memory that the session holds on the peer's behalf. */
 size_t kad__yamux_charge(const kad__yamux *y);
 
-/* Opens a stream; data may be written at once. KAD_E_LIMIT (max_unacked, or
- * stream ids are exhausted), KAD_E_CLOSED, KAD_E_NO_MEMORY. */
+/* Opens a stream; data may be written at once. KAD_E_LIMIT (max_unacked,
+ * max_outbound_streams, or stream ids are exhausted), KAD_E_CLOSED,
+ * KAD_E_NO_MEMORY. */
 int kad__yamux_stream_open(kad__yamux *y, kad__yamux_stream **out);
 
 /* The owner's pointer, NULL at first. */
@@ -96,7 +115,9 @@ void kad__yamux_stream_consume(kad__yamux_stream *s, size_t len);
 bool kad__yamux_stream_ended(const kad__yamux_stream *s);
 
 /* Queues all of `bytes`: kept until the window allows. KAD_E_STATE after
- * close_write, KAD_E_STREAM_RESET, KAD_E_LIMIT beyond 4 MiB + 64 KiB unsent. */
+ * close_write, the stream's error when it is dead (KAD_E_STREAM_RESET ...),
+ * KAD_E_LIMIT beyond 4 MiB + 64 KiB unsent or 16 MiB in the whole session,
+ * KAD_E_NO_MEMORY. On an error nothing was queued. */
 int kad__yamux_stream_write(kad__yamux_stream *s, kad_bytes bytes);
 /* As above without a copy: space for `len` bytes, then commit what was used. */
 int kad__yamux_stream_reserve(kad__yamux_stream *s, uint8_t **out, size_t len);
@@ -106,10 +127,16 @@ size_t kad__yamux_stream_unsent(const kad__yamux_stream *s);
 
 /* Ends our side after what is queued. Idempotent. */
 void kad__yamux_stream_close_write(kad__yamux_stream *s);
-/* Aborts both sides with a libp2p stream error code (0: none). Idempotent. */
+/* Aborts both sides with a libp2p stream error code (0: none): what is queued
+ * or unread is dropped, and no further event comes. Idempotent. */
 void kad__yamux_stream_reset(kad__yamux_stream *s, uint32_t code);
 /* 0 while alive, else why it died (KAD_E_STREAM_RESET, ...). */
 int kad__yamux_stream_error(const kad__yamux_stream *s);
+
+/* The error code of the peer's reset, 0 when it gave none. */
+uint32_t kad__yamux_stream_reset_code(const kad__yamux_stream *s);
+/* The id on the wire, for logs. */
+uint32_t kad__yamux_stream_id(const kad__yamux_stream *s);
 
 /* Gives the stream back: both sides are closed if they are not yet (what is
  * queued is still sent; unread and later input is dropped), and the handle is
