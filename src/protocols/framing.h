@@ -14,10 +14,11 @@
 /* The longest message, prefix included, that waits inside the stream. */
 #define KAD__FRAME_IN_PLACE ((size_t)64 * 1024)
 
-/* Zero-initialised; 24 bytes and nothing else for a short message. */
+/* Zero-initialised; holds no memory for messages that are read in place. */
 typedef struct kad__frame_reader {
   kad__buffer buffer; /* the message so far, when it left the stream */
-  size_t len;         /* of the moved message; 0: none */
+  size_t moving;      /* whole length of that message; 0: none */
+  size_t taken;       /* what the message in place takes of the stream */
 } kad__frame_reader;
 
 void kad__frame_reader_fini(kad__frame_reader *reader,
