@@ -2,7 +2,8 @@
  * @file
  * Keys: a node's own Ed25519 key pair, and the public keys of others.
  *
- * Specification: https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md
+ * Specification:
+ * https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md
  */
 #ifndef KADMIUM_KEY_H
 #define KADMIUM_KEY_H
@@ -43,8 +44,7 @@ typedef struct kad_key_pair kad_key_pair;
  * KAD_E_NO_MEMORY.
  */
 KAD_API int kad_public_key_decode(kad_public_key **out,
-                                  const kad_allocator *allocator,
-                                  kad_bytes in);
+                                  const kad_allocator *allocator, kad_bytes in);
 KAD_API void kad_public_key_free(kad_public_key *key);
 KAD_API kad_key_type kad_public_key_type(const kad_public_key *key);
 
@@ -59,7 +59,8 @@ KAD_API void kad_public_key_peer_id(const kad_public_key *key,
 KAD_API int kad_public_key_verify(const kad_public_key *key, kad_bytes message,
                                   kad_bytes signature);
 
-/** Makes a new Ed25519 key pair from `random`. KAD_E_NO_MEMORY, KAD_E_CRYPTO. */
+/** Makes a new Ed25519 key pair from `random`. KAD_E_NO_MEMORY, KAD_E_CRYPTO.
+ */
 KAD_API int kad_key_pair_generate(kad_key_pair **out,
                                   const kad_allocator *allocator,
                                   kad_random *random);
@@ -101,8 +102,7 @@ KAD_API int kad_key_pair_sign(const kad_key_pair *pair,
  * of that content; a file that exists is never replaced.  KAD_E_NO_MEMORY.
  */
 KAD_API int kad_key_pair_load(kad_key_pair **out,
-                              const kad_allocator *allocator,
-                              const char *path);
+                              const kad_allocator *allocator, const char *path);
 
 /**
  * Writes a key pair to a new file of mode 0600, atomically (a temporary file,

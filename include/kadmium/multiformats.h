@@ -36,8 +36,7 @@ typedef enum kad_base {
  * KAD_E_LIMIT: more than KAD_BASE_QUADRATIC_MAX bytes in base 36 or 58.
  * KAD_E_INVALID_ARGUMENT: no such base.
  */
-KAD_API int kad_base_encode(char *out, size_t cap, kad_base base,
-                            kad_bytes in);
+KAD_API int kad_base_encode(char *out, size_t cap, kad_base base, kad_bytes in);
 
 /**
  * Decodes `len` characters of text in `base`, without prefix; base 16, 32 and

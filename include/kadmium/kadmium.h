@@ -1,0 +1,20 @@
+/**
+ * @file
+ * Everything of libkadmium. Each header stands on its own, too.
+ */
+#ifndef KADMIUM_KADMIUM_H
+#define KADMIUM_KADMIUM_H
+
+#include "kadmium/error.h"
+#include "kadmium/key.h"
+#include "kadmium/multiaddr.h"
+#include "kadmium/multiformats.h"
+#include "kadmium/node.h"
+#include "kadmium/peer_id.h"
+#include "kadmium/random.h"
+#include "kadmium/request.h"
+#include "kadmium/service.h"
+#include "kadmium/types.h"
+#include "kadmium/version.h"
+
+#endif

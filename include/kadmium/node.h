@@ -1,0 +1,154 @@
+/**
+ * @file
+ * A libp2p node with the DHT, driven by your own event loop.
+ *
+ *     wait until kad_node_fd() is readable or kad_node_timeout() has passed,
+ *     kad_node_drive(), then kad_node_poll() until it returns false.
+ *
+ * It never blocks, never calls you back and starts no thread. A node is used by
+ * one thread at a time; different nodes are independent. kad_service in
+ * service.h is the same with a loop and thread of its own.
+ */
+#ifndef KADMIUM_NODE_H
+#define KADMIUM_NODE_H
+
+#include "kadmium/key.h"
+#include "kadmium/request.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct kad_node kad_node;
+
+typedef enum kad_mode {
+  /** A server once others can reach us: at once on loopback, on a protocol of
+   * its own, or with announced addresses; a client otherwise. */
+  KAD_MODE_AUTO,
+  KAD_MODE_CLIENT, /**< asks; is asked nothing */
+  KAD_MODE_SERVER
+} kad_mode;
+
+/** The protocol of IPFS's public DHT, which is the default. */
+#define KAD_PROTOCOL_IPFS "/ipfs/kad/1.0.0"
+
+/**
+ * How a node shall be. Start from KAD_NODE_OPTIONS_INIT; everything is copied.
+ * Fields are only ever added at the end.
+ */
+typedef struct kad_node_options {
+  size_t struct_size; /**< sizeof(kad_node_options), set by the INIT macro */
+  const kad_allocator *allocator; /**< NULL: kad_allocator_default() */
+  const kad_key_pair *identity;   /**< NULL: a new one for each node */
+  const char *protocol;           /**< NULL: KAD_PROTOCOL_IPFS */
+  kad_mode mode;
+  /** Multiaddrs to listen on; none: the node only dials. */
+  const char *const *listen;
+  size_t listen_count;
+  /** Addresses under which others reach us, beside those we listen on. */
+  const char *const *announce;
+  size_t announce_count;
+  /** Multiaddrs of members, with or without /p2p/ID; /dnsaddr is resolved. */
+  const char *const *bootstrap;
+  size_t bootstrap_count;
+  /** Namespaces whose records are accepted unchecked, without slashes. On
+   * KAD_PROTOCOL_IPFS they add to "pk" and "ipns", which are validated; on
+   * another protocol everything is accepted when none are given, and only
+   * these when there are some. */
+  const char *const *namespaces;
+  size_t namespace_count;
+  const char *agent;        /**< NULL: "kadmium/VERSION" */
+  kad_time idle_timeout;    /**< of connections without streams; 0: 30 s */
+  uint32_t max_connections; /**< 0: 1000 */
+  /** Also report KAD_EVENT_INBOUND for every request that others make. */
+  bool report_inbound;
+  /** Inbound records are reported, not stored. */
+  bool filter_records;
+  /** A fixed start of all randomness, for tests: never use it otherwise. */
+  const uint8_t
+      *seed; /**< KAD_RANDOM_SEED_LEN bytes, or NULL: from the system */
+} kad_node_options;
+
+#define KAD_NODE_OPTIONS_INIT                                                  \
+  {                                                                            \
+    .struct_size = sizeof(kad_node_options), .allocator = NULL,                \
+    .identity = NULL, .protocol = NULL, .mode = KAD_MODE_AUTO, .listen = NULL, \
+    .listen_count = 0, .announce = NULL, .announce_count = 0,                  \
+    .bootstrap = NULL, .bootstrap_count = 0, .namespaces = NULL,               \
+    .namespace_count = 0, .agent = NULL, .idle_timeout = 0,                    \
+    .max_connections = 0, .report_inbound = false, .filter_records = false,    \
+    .seed = NULL                                                               \
+  }
+
+/**
+ * Makes a node, binds its listeners and starts to join. `*out` is yours to
+ * free. What goes wrong with an address later is an event.
+ *
+ * KAD_E_INVALID_ARGUMENT: an option makes no sense (a name without '/').
+ * KAD_E_MULTIADDR: one of the addresses is malformed.
+ * KAD_E_UNSUPPORTED: one that we cannot listen on.
+ * KAD_E_NO_MEMORY, KAD_E_CRYPTO, KAD_E_WORLD.
+ */
+KAD_API int kad_node_new(kad_node **out, const kad_node_options *options);
+
+/** Closes all connections at once and frees; takes NULL. */
+KAD_API void kad_node_free(kad_node *node);
+
+/** Our PeerId, borrowed. */
+KAD_API const kad_peer_id *kad_node_id(const kad_node *node);
+
+/** A descriptor that becomes readable when there is work (poll, epoll). */
+KAD_API int kad_node_fd(const kad_node *node);
+
+/** How long until kad_node_drive must be called, in milliseconds; -1: no limit.
+ * Fits poll(2). Ask again after each drive and each started request. */
+KAD_API int kad_node_timeout(const kad_node *node);
+
+/** Does all work that is due, without blocking. */
+KAD_API void kad_node_drive(kad_node *node);
+
+/** Takes the next event; false when there is none. */
+KAD_API bool kad_node_poll(kad_node *node, kad_event *out);
+
+/**
+ * Starts a request. Before the node has joined, it waits for that; when no
+ * bootstrap peer can be reached it ends with KAD_E_NO_PEERS.
+ *
+ * KAD_E_INVALID_ARGUMENT: a parameter is missing or too long.
+ * KAD_E_LIMIT: too many requests at once (10,000). KAD_E_NO_MEMORY.
+ * KAD_E_RECORD, KAD_E_RECORD_REJECTED, KAD_E_RECORD_OLD, KAD_E_SIGNATURE,
+ * KAD_E_RECORD_TOO_LARGE, KAD_E_STORE_FULL: the record of a put that runs at
+ * once; otherwise these are the END event's error.
+ */
+KAD_API int kad_node_start(kad_node *node, kad_request_id *out,
+                           const kad_request *request);
+
+/** Ends a request early: KAD_EVENT_END with KAD_E_CANCELLED follows. False
+ * when it has ended already. */
+KAD_API bool kad_node_cancel(kad_node *node, kad_request_id request);
+
+/** Our listening and announced addresses with /p2p/ID, as a list for
+ * kad_addresses_next; borrowed until the node is driven. */
+KAD_API kad_bytes kad_node_addresses(kad_node *node);
+
+/** What a node is doing; see kad_node_status. */
+typedef struct kad_node_status {
+  bool ready;
+  bool server;
+  uint32_t connections;
+  uint32_t table_size; /**< peers in the routing table */
+  uint32_t requests;   /**< running */
+} kad_node_status;
+
+KAD_API void kad_node_get_status(const kad_node *node, kad_node_status *out);
+
+/** Takes the connected peers, one by one: start with *cursor = 0; false at the
+ * end. */
+KAD_API bool kad_node_next_peer(const kad_node *node, uint64_t *cursor,
+                                kad_peer_id *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

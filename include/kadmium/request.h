@@ -1,0 +1,161 @@
+/**
+ * @file
+ * What one asks of a node, and what it answers: requests and events.
+ *
+ * A request names an operation and its parameters. Its results arrive as
+ * events that carry the request's number; the last of them is always
+ * KAD_EVENT_END. Both kad_node (one's own loop) and kad_service (a thread of
+ * its own) speak in these.
+ */
+#ifndef KADMIUM_REQUEST_H
+#define KADMIUM_REQUEST_H
+
+#include "kadmium/error.h"
+#include "kadmium/peer_id.h"
+#include "kadmium/types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Names a request that was started; never 0, never reused by that node. */
+typedef uint64_t kad_request_id;
+
+typedef enum kad_operation {
+  /** The addresses of `peer`: one KAD_EVENT_PEER. */
+  KAD_FIND_PEER,
+  /** The `count` peers closest to `key`, closest first: KAD_EVENT_PEER each.
+   * `key` is what is hashed: a binary PeerId or multihash, or any bytes. */
+  KAD_CLOSEST,
+  /** The value of `key`: KAD_EVENT_VALUE for each better value found, so the
+   * last one is the best. Ends after `quorum` answers. */
+  KAD_GET,
+  /** Stores `value` under `key` at the closest peers and in this node, which
+   * republishes it while it runs. Succeeds once `quorum` peers have it. */
+  KAD_PUT,
+  /** As KAD_PUT, but sends the record to `peer` alone and keeps no copy. */
+  KAD_PUT_TO,
+  /** Announces this node as a provider of `key` (a binary multihash), and
+   * again from time to time, until KAD_STOP_PROVIDING. */
+  KAD_PROVIDE,
+  /** Stops announcing `key`; others forget it when their record expires. */
+  KAD_STOP_PROVIDING,
+  /** Providers of `key`: KAD_EVENT_PROVIDER each, as they are found, until
+   * there are `count` of them (0: all). */
+  KAD_FIND_PROVIDERS,
+  /** Refreshes the routing table: a look-up of this node, then one for each
+   * distance. */
+  KAD_BOOTSTRAP,
+  /** Connects to `address` (which may end in /p2p/ID), or to `peer`:
+   * KAD_EVENT_PEER with the proven identity. */
+  KAD_CONNECT,
+  /** Measures the round trip to `address` or `peer`, `count` times:
+   * KAD_EVENT_PONG each. */
+  KAD_PING
+} kad_operation;
+
+typedef enum kad_quorum_kind {
+  KAD_QUORUM_ONE,
+  KAD_QUORUM_MAJORITY, /**< more than half of the peers that exist */
+  KAD_QUORUM_ALL,      /**< all peers that exist, at most the closest 20 */
+  KAD_QUORUM_N         /**< `n` of them, or all when there are fewer */
+} kad_quorum_kind;
+
+typedef struct kad_quorum {
+  kad_quorum_kind kind;
+  uint32_t n;
+} kad_quorum;
+
+/** Parameters; what an operation does not mention is ignored. Start from
+ * KAD_REQUEST_INIT. Bytes are borrowed for the call that takes the request. */
+typedef struct kad_request {
+  kad_operation operation;
+  uint32_t count;
+  kad_time timeout; /**< of the whole request; 0: one minute */
+  kad_bytes key;
+  kad_bytes value;
+  kad_bytes address; /**< binary multiaddr */
+  kad_peer_id peer;
+  kad_quorum quorum;
+} kad_request;
+
+#define KAD_REQUEST_INIT(op)                                                \
+  {                                                                         \
+    .operation = (op), .count = 0, .timeout = 0, .key = {NULL, 0},          \
+    .value = {NULL, 0}, .address = {NULL, 0}, .peer = {0, {0}}, .quorum = { \
+      KAD_QUORUM_ONE,                                                       \
+      1                                                                     \
+    }                                                                       \
+  }
+
+/** What was done for a request. */
+typedef struct kad_statistics {
+  uint32_t requests;  /**< remote calls made */
+  uint32_t successes; /**< of these, answered */
+  uint32_t failures;  /**< of these, failed or timed out */
+  uint32_t hops;      /**< longest chain of answers that led to a result */
+  uint32_t stored;    /**< peers that took the record (put, provide) */
+  kad_time elapsed;   /**< from the start of the request */
+} kad_statistics;
+
+typedef enum kad_event_type {
+  /* Results of a request. */
+  KAD_EVENT_PEER,     /**< peer, addresses */
+  KAD_EVENT_PROVIDER, /**< peer, addresses, key */
+  KAD_EVENT_VALUE,    /**< key, value; peer (its len is 0: our own store) */
+  KAD_EVENT_PONG,     /**< peer, round_trip */
+  KAD_EVENT_PROGRESS, /**< count: steps that are left (bootstrap) */
+  KAD_EVENT_END,      /**< error, statistics; the request is over */
+  /* The life of the node. */
+  KAD_EVENT_LISTENING,     /**< addresses: all we listen on, with /p2p/ID */
+  KAD_EVENT_LISTEN_FAILED, /**< addresses, error */
+  KAD_EVENT_READY,         /**< joined (or nobody to join); count: peers */
+  KAD_EVENT_CONNECTED,     /**< peer, addresses: the remote one; inbound */
+  KAD_EVENT_DISCONNECTED,  /**< peer, error: no connection is left */
+  KAD_EVENT_DIAL_FAILED,   /**< addresses, error: a bootstrap address */
+  KAD_EVENT_IDENTIFIED,    /**< peer, addresses, agent, protocols, observed */
+  KAD_EVENT_MODE,          /**< server: what the node now is */
+  /* The routing table and its callers. */
+  KAD_EVENT_ROUTING_ADDED,    /**< peer, addresses, bucket; evicted */
+  KAD_EVENT_ROUTING_UPDATED,  /**< peer, addresses, bucket */
+  KAD_EVENT_ROUTING_REMOVED,  /**< peer, bucket */
+  KAD_EVENT_UNROUTABLE,       /**< peer: speaks our protocol, no address */
+  KAD_EVENT_ROUTABLE,         /**< peer, addresses: not inserted */
+  KAD_EVENT_PENDING_ROUTABLE, /**< peer, addresses: waits for a place */
+  KAD_EVENT_INBOUND           /**< peer, rpc, key; value when filtering */
+} kad_event_type;
+
+/** One event. Fields that its type does not name are zero. Bytes are borrowed
+ * until the next event is taken, or for the duration of the callback. */
+typedef struct kad_event {
+  kad_event_type type;
+  int error;              /**< 0 or a kad_error */
+  kad_request_id request; /**< 0 when it belongs to none */
+  kad_peer_id peer;
+  kad_peer_id evicted;
+  kad_bytes addresses; /**< a list, see kad_addresses_next */
+  kad_bytes observed;  /**< binary multiaddr: where the peer sees us */
+  kad_bytes key;
+  kad_bytes value;
+  kad_bytes agent;     /**< text, as sent by the peer: not trustworthy */
+  kad_bytes protocols; /**< a list, see kad_addresses_next; entries are text */
+  kad_statistics statistics;
+  kad_time round_trip;
+  uint32_t count;
+  uint32_t bucket;
+  uint32_t rpc; /**< number of the message type on the wire */
+  bool inbound;
+  bool server;
+} kad_event;
+
+/**
+ * Takes the next entry off a list: each address is a valid binary multiaddr.
+ * Start with a copy of the event's list; false at its end.
+ */
+KAD_API bool kad_addresses_next(kad_bytes *rest, kad_bytes *address);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

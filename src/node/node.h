@@ -1,0 +1,69 @@
+/* One libp2p node, pure: swarm, identify, ping, the DHT and what binds them.
+ *
+ * The outside world drives the swarm (swarm/swarm.h, "for the world") and then
+ * calls kad__node_drive once per turn; the owner starts requests and takes
+ * events. Every input carries `now`. */
+#ifndef KAD_NODE_NODE_H
+#define KAD_NODE_NODE_H
+
+#include "kademlia/dht.h"
+#include "kadmium/node.h"
+#include "swarm/swarm.h"
+
+typedef struct kad__node kad__node;
+
+/* A node's options in binary. Everything but `identity` is copied. */
+typedef struct kad__node_config {
+  const kad_allocator *allocator;
+  const kad_key_pair *identity; /* borrowed, outlives the node */
+  const uint8_t *seed;          /* KAD_RANDOM_SEED_LEN bytes */
+  kad_bytes protocol;
+  kad_bytes agent;
+  kad_mode mode;
+  const kad_bytes *listen; /* multiaddrs, as the two below */
+  size_t listen_count;
+  const kad_bytes *announce;
+  size_t announce_count;
+  const kad_bytes *bootstrap;
+  size_t bootstrap_count;
+  const kad_bytes *namespaces;
+  size_t namespace_count;
+  kad_time idle_timeout;
+  uint32_t max_connections;
+  bool report_inbound;
+  bool filter_records;
+} kad__node_config;
+
+/* Defaults; allocator, identity and seed must be set. */
+void kad__node_config_default(kad__node_config *config);
+
+/* KAD_E_INVALID_ARGUMENT, KAD_E_UNSUPPORTED (a listen address),
+ * KAD_E_NO_MEMORY, KAD_E_CRYPTO. `unix_ns` is the wall clock at `now`. */
+int kad__node_new(kad__node **out, const kad__node_config *config, kad_time now,
+                  uint64_t unix_ns);
+void kad__node_free(kad__node *node);
+
+/* For the world, which drives it directly. */
+kad__swarm *kad__node_swarm(kad__node *node);
+/* For inspection; the node owns its queries. */
+kad__dht *kad__node_dht(kad__node *node);
+const kad_peer_id *kad__node_id(const kad__node *node);
+
+/* Carries everything that has happened through the node, timers included. Call
+ * it after inputs, at the deadline, and before actions and output are taken. */
+void kad__node_drive(kad__node *node, kad_time now);
+kad_time kad__node_deadline(const kad__node *node);
+void kad__node_set_wall_clock(kad__node *node, kad_time now, uint64_t unix_ns);
+
+/* The owner's side, as the public functions of kadmium/node.h. */
+bool kad__node_poll(kad__node *node, kad_event *out);
+bool kad__node_has_events(const kad__node *node);
+int kad__node_start(kad__node *node, kad_request_id *out,
+                    const kad_request *request, kad_time now);
+bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now);
+kad_bytes kad__node_addresses(kad__node *node);
+void kad__node_status(const kad__node *node, kad_node_status *out);
+bool kad__node_next_peer(const kad__node *node, uint64_t *cursor,
+                         kad_peer_id *out);
+
+#endif

@@ -1,0 +1,126 @@
+/* The parts of a node, and what its files say to one another. */
+#ifndef KAD_NODE_NODE_INTERNAL_H
+#define KAD_NODE_NODE_INTERNAL_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "node/events.h"
+#include "node/node.h"
+#include "protocols/identify.h"
+#include "protocols/kad.h"
+#include "protocols/own_addresses.h"
+#include "protocols/ping.h"
+
+#define KAD__NODE_REQUESTS_MAX 10000
+#define KAD__NODE_REQUEST_TIMEOUT KAD_MINUTE
+
+/* ---- joining ------------------------------------------------------------- */
+
+typedef enum kad__contact_state {
+  KAD__CONTACT_IDLE,
+  KAD__CONTACT_DIALLING,
+  KAD__CONTACT_CONNECTED, /* what it speaks is not known yet */
+  KAD__CONTACT_DONE,      /* it speaks our protocol */
+  KAD__CONTACT_FAILED
+} kad__contact_state;
+
+/* One bootstrap address. */
+typedef struct kad__contact {
+  kad_bytes address; /* in kad__node.text */
+  kad__id dial;
+  kad__id connection;
+  kad__contact_state state;
+  kad_time done_at;
+} kad__contact;
+
+typedef struct kad__join {
+  kad__contact *contacts;
+  size_t count;
+  bool joined; /* somebody was or is in the table */
+  bool ready;
+  bool failed; /* the last round reached nobody */
+  uint32_t rounds;
+  kad_time next_round;
+  kad__query_id bootstrap; /* 0: none of ours runs */
+} kad__join;
+
+/* Dials every contact; what fails at once is an event. */
+void kad__join_start(kad__node *node, kad_time now);
+void kad__join_event(kad__node *node, const kad__swarm_event *event);
+void kad__join_identified(kad__node *node, const kad__identify_event *event,
+                          kad_time now);
+/* Looks at where joining stands, and goes on. */
+void kad__join_drive(kad__node *node, kad_time now);
+/* True when `query` was the bootstrap of joining, which has ended. */
+bool kad__join_query_ended(kad__node *node, kad__query_id query);
+kad_time kad__join_deadline(const kad__node *node);
+
+/* ---- requests ------------------------------------------------------------ */
+
+typedef struct kad__requests {
+  kad__list waiting;  /* for the node to join */
+  kad__list dialling; /* KAD_CONNECT and KAD_PING on their way */
+  kad__map running;   /* by what they wait for: query or ping */
+  kad__map all;       /* by request id */
+  kad__heap deadlines;
+  kad_request_id last_id;
+} kad__requests;
+
+void kad__requests_init(kad__requests *requests, kad_random *random);
+void kad__requests_fini(kad__node *node);
+void kad__requests_swarm_event(kad__node *node, const kad__swarm_event *event,
+                               kad_time now);
+void kad__requests_identified(kad__node *node, const kad__identify_event *event,
+                              kad_time now);
+void kad__requests_pong(kad__node *node, const kad__ping_event *event,
+                        kad_time now);
+void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
+                             kad_time now);
+/* The node has joined: those that waited start. */
+void kad__requests_joined(kad__node *node, kad_time now);
+/* Nobody can be reached: those that waited end with `error`. */
+void kad__requests_refuse(kad__node *node, int error, kad_time now);
+void kad__requests_tick(kad__node *node, kad_time now);
+
+/* ---- the node ------------------------------------------------------------ */
+
+struct kad__node {
+  kad_allocator allocator;
+  const kad_key_pair *identity;
+  kad_random random;
+  kad_mode mode;
+  bool own_network; /* a protocol other than IPFS's */
+  bool listening_changed;
+  bool report_inbound;
+  uint8_t *text; /* copies of the configuration's names and addresses */
+  kad_bytes protocol;
+  size_t announce_count;
+  kad__validator *validator_list;
+  kad__validators validators;
+  kad__store *store;
+  kad__swarm *swarm;
+  kad__dht *dht;
+  kad__own_addresses *own;
+  kad__identify *identify;
+  kad__ping *ping;
+  kad__kad *kad;
+  kad__node_events events;
+  kad__join join;
+  kad__requests requests;
+  uint8_t addresses[2 * KAD__OWN_ADDRESSES_MAX]; /* ours, with /p2p */
+  size_t addresses_len;
+};
+
+/* Queues an event for the owner. */
+static inline void kad__node_emit(kad__node *node, const kad_event *event) {
+  kad__node_events_push(&node->events, event);
+}
+
+/* Our addresses as others may use them, without /p2p; returns the length. */
+size_t kad__node_own_list(const kad__node *node, uint8_t *out, size_t cap);
+
+/* A DHT peer id as a PeerId; false when it is none. */
+bool kad__node_peer_id(kad_peer_id *out, kad_bytes id);
+
+#endif

@@ -1,0 +1,549 @@
+/* Requests of the owner: each is one object from its start to its END event.
+ *
+ * While it runs it waits for exactly one thing: the node to join, a query of
+ * the DHT, a connection, or a pong. The END event is allocated together with
+ * the request, so the promise of one END for every request holds even when
+ * memory runs out. */
+#include "base/alloc.h"
+#include "kadmium/multiaddr.h"
+#include "node/node_internal.h"
+#include "wire/addresses.h"
+
+typedef enum state {
+  WAITING,     /* for the node to join */
+  QUERYING,    /* wait_id is a query */
+  DIALLING,    /* wait_id is a dial, or peer is being dialled */
+  IDENTIFYING, /* wait_id is a connection */
+  PINGING      /* wait_id is a ping */
+} state;
+
+typedef struct kad__request {
+  kad__list link; /* in waiting or dialling */
+  kad__map_node by_id;
+  kad__map_node by_wait; /* in running, while QUERYING or PINGING */
+  kad__heap_node deadline;
+  state state;
+  int cause; /* what the END shall say, when the DHT only says "cancelled" */
+  kad_request_id id;
+  struct {
+    uint64_t kind;
+    uint64_t id;
+  } wait;
+  kad_time started;
+  kad_statistics statistics;
+  kad_request request; /* its bytes are behind the struct */
+  kad__node_event *end;
+  uint8_t bytes[];
+} kad__request;
+
+static kad__request *from_link(kad__list *link) {
+  return KAD__CONTAINER(link, kad__request, link);
+}
+
+/* ---- ends ---------------------------------------------------------------- */
+
+static void stop_waiting(kad__node *node, kad__request *r) {
+  kad__list_unlink(&r->link);
+  if (r->state == QUERYING || r->state == PINGING) {
+    kad__map_remove(&node->requests.running, &r->by_wait);
+  }
+  r->state = WAITING;
+}
+
+static void end(kad__node *node, kad__request *r, int error, kad_time now) {
+  stop_waiting(node, r);
+  kad__map_remove(&node->requests.all, &r->by_id);
+  kad__heap_remove(&node->requests.deadlines, &r->deadline);
+  r->statistics.elapsed = now - r->started;
+  kad_event event = {.type = KAD_EVENT_END,
+                     .request = r->id,
+                     .error = r->cause != 0 ? r->cause : error,
+                     .statistics = r->statistics};
+  kad__node_events_push_owned(&node->events, r->end, &event);
+  kad__release(&node->allocator, r);
+}
+
+/* ---- starting ------------------------------------------------------------ */
+
+static int run_on(kad__node *node, kad__request *r, state to, uint64_t id) {
+  r->wait.kind = to;
+  r->wait.id = id;
+  int error = kad__map_add(&node->requests.running, &node->allocator,
+                           &r->by_wait, kad__bytes(&r->wait, sizeof(r->wait)));
+  if (error == 0) {
+    r->state = to;
+  }
+  return error;
+}
+
+static kad__request *find_running(kad__node *node, state kind, uint64_t id) {
+  uint64_t key[2] = {kind, id};
+  kad__map_node *found =
+      kad__map_find(&node->requests.running, kad__bytes(key, sizeof(key)));
+  return found == NULL ? NULL : KAD__CONTAINER(found, kad__request, by_wait);
+}
+
+static kad__quorum quorum_of(const kad_request *request) {
+  return (kad__quorum){.kind = (kad__quorum_kind)request->quorum.kind,
+                       .n = request->quorum.n};
+}
+
+static int start_put_to(kad__node *node, kad__query_id *query,
+                        const kad_request *q, kad_time now) {
+  kad__wire_record record = {.key = q->key, .value = q->value};
+  kad_bytes peer = kad_peer_id_bytes(&q->peer);
+  return kad__dht_put_to(node->dht, query, &record, &peer, 1, quorum_of(q),
+                         now);
+}
+
+static int start_query(kad__node *node, kad__query_id *query,
+                       const kad_request *q, kad_time now) {
+  switch (q->operation) {
+    case KAD_FIND_PEER:
+      return kad__dht_find_peer(node->dht, query, kad_peer_id_bytes(&q->peer),
+                                now);
+    case KAD_CLOSEST:
+      return kad__dht_find_closest(node->dht, query, q->key,
+                                   q->count == 0 ? KAD__K : q->count, now);
+    case KAD_GET:
+      return kad__dht_get(node->dht, query, q->key,
+                          q->quorum.kind == KAD_QUORUM_ONE ? 1 : q->quorum.n,
+                          now);
+    case KAD_PUT:
+      return kad__dht_put(node->dht, query, q->key, q->value, KAD_TIME_NEVER,
+                          quorum_of(q), now);
+    case KAD_PUT_TO:
+      return start_put_to(node, query, q, now);
+    case KAD_PROVIDE:
+      return kad__dht_provide(node->dht, query, q->key, now);
+    case KAD_FIND_PROVIDERS:
+      return kad__dht_find_providers(node->dht, query, q->key, q->count, now);
+    case KAD_BOOTSTRAP:
+      return kad__dht_bootstrap(node->dht, query, now);
+    default:
+      return KAD_E_INVALID_ARGUMENT;
+  }
+}
+
+/* Runs a query; an error means that nothing was begun. */
+static int start_querying(kad__node *node, kad__request *r, kad_time now) {
+  if (r->request.operation == KAD_STOP_PROVIDING) {
+    kad__dht_stop_providing(node->dht, r->request.key);
+    end(node, r, 0, now);
+    return 0;
+  }
+  kad__query_id query = 0;
+  int error = start_query(node, &query, &r->request, now);
+  if (error < 0) {
+    return error;
+  }
+  error = run_on(node, r, QUERYING, query);
+  if (error < 0) {
+    (void)kad__dht_finish(node->dht, query, now);
+  }
+  return error;
+}
+
+static void report_peer(kad__node *node, const kad__request *r,
+                        const kad_peer_id *peer, kad_bytes addresses) {
+  kad_event event = {.type = KAD_EVENT_PEER,
+                     .request = r->id,
+                     .peer = *peer,
+                     .addresses = addresses};
+  kad__node_emit(node, &event);
+}
+
+static int ping_again(kad__node *node, kad__request *r, kad_time now) {
+  uint64_t id = 0;
+  int error = kad__ping_start(node->ping, &id, &r->request.peer, now);
+  if (error < 0) {
+    return error;
+  }
+  r->statistics.requests++;
+  return run_on(node, r, PINGING, id);
+}
+
+/* The connection is there: what follows depends on the operation. */
+static void connected(kad__node *node, kad__request *r, kad__id connection,
+                      const kad_peer_id *peer, kad_time now) {
+  kad__list_unlink(&r->link);
+  r->request.peer = *peer;
+  if (r->request.operation == KAD_PING) {
+    r->state = WAITING;
+    int error = ping_again(node, r, now);
+    if (error < 0) {
+      end(node, r, error, now);
+    }
+    return;
+  }
+  /* Whoever connects wants to use the peer: wait until we know what it is. */
+  r->state = IDENTIFYING;
+  r->wait.id = connection;
+  kad__list_append(&node->requests.dialling, &r->link);
+}
+
+static bool report_connected(kad__node *node, kad__request *r, kad_time now) {
+  uint8_t list[KAD__OWN_ADDRESSES_MAX];
+  size_t len =
+      kad__peerstore_addresses(kad__swarm_peerstore(node->swarm),
+                               &r->request.peer, list, sizeof(list), now);
+  report_peer(node, r, &r->request.peer, kad__bytes(list, len));
+  end(node, r, 0, now);
+  return true;
+}
+
+/* Connects to an address, or to a peer by what is known of it. */
+static int start_dialling(kad__node *node, kad__request *r, kad_time now) {
+  kad_request *q = &r->request;
+  r->wait.id = 0;
+  if (q->address.len != 0) {
+    int error =
+        kad__swarm_dial_address(node->swarm, &r->wait.id, q->address, now);
+    if (error < 0) {
+      return error;
+    }
+  } else {
+    int result =
+        kad__swarm_dial(node->swarm, &q->peer, kad__bytes(NULL, 0), now);
+    if (result < 0) {
+      return result;
+    }
+    if (result == 1) {
+      kad_peer_id peer = q->peer;
+      if (q->operation == KAD_PING) {
+        connected(node, r, 0, &peer, now);
+      } else {
+        report_connected(node, r, now);
+      }
+      return 0;
+    }
+  }
+  r->state = DIALLING;
+  kad__list_append(&node->requests.dialling, &r->link);
+  return 0;
+}
+
+static bool dials(kad_operation operation) {
+  return operation == KAD_CONNECT || operation == KAD_PING;
+}
+
+static bool parameters_fit(const kad_request *q) {
+  switch (q->operation) {
+    case KAD_FIND_PEER:
+      return q->peer.len != 0;
+    case KAD_PUT_TO:
+      return q->peer.len != 0 && q->key.len != 0;
+    case KAD_CONNECT:
+    case KAD_PING:
+      return q->peer.len != 0 || kad_multiaddr_check(q->address) == 0;
+    case KAD_BOOTSTRAP:
+      return true;
+    default:
+      return q->key.len != 0 && q->key.len <= UINT16_MAX;
+  }
+}
+
+static kad_bytes keep(uint8_t **at, kad_bytes bytes) {
+  if (bytes.len == 0) {
+    return kad__bytes(NULL, 0);
+  }
+  memcpy(*at, bytes.data, bytes.len);
+  kad_bytes kept = kad__bytes(*at, bytes.len);
+  *at += bytes.len;
+  return kept;
+}
+
+static kad__request *new_request(kad__node *node, const kad_request *q,
+                                 kad_time now) {
+  const kad_allocator *a = &node->allocator;
+  size_t len = q->key.len + q->value.len + q->address.len;
+  kad__request *r = kad__calloc(a, 1, sizeof(*r) + len);
+  kad__node_event *last = kad__node_event_new(a);
+  if (r == NULL || last == NULL) {
+    kad__release(a, r);
+    kad__release(a, last);
+    return NULL;
+  }
+  uint8_t *at = r->bytes;
+  kad__list_init(&r->link);
+  kad__heap_node_init(&r->deadline);
+  r->end = last;
+  r->started = now;
+  r->request = *q;
+  r->request.key = keep(&at, q->key);
+  r->request.value = keep(&at, q->value);
+  r->request.address = keep(&at, q->address);
+  r->request.count = dials(q->operation) && q->count == 0 ? 1 : q->count;
+  return r;
+}
+
+/* Enters the request into the tables of all requests. */
+static int register_request(kad__node *node, kad__request *r, kad_time now) {
+  kad__requests *requests = &node->requests;
+  kad_time timeout =
+      r->request.timeout == 0 ? KAD__NODE_REQUEST_TIMEOUT : r->request.timeout;
+  r->id = requests->last_id + 1;
+  int error = kad__heap_set(&requests->deadlines, &node->allocator,
+                            &r->deadline, kad__time_add(now, timeout));
+  if (error < 0) {
+    return error;
+  }
+  error = kad__map_add(&requests->all, &node->allocator, &r->by_id,
+                       kad__bytes(&r->id, sizeof(r->id)));
+  if (error < 0) {
+    kad__heap_remove(&requests->deadlines, &r->deadline);
+    return error;
+  }
+  requests->last_id = r->id;
+  return 0;
+}
+
+static void unregister(kad__node *node, kad__request *r) {
+  kad__heap_remove(&node->requests.deadlines, &r->deadline);
+  kad__map_remove(&node->requests.all, &r->by_id);
+}
+
+static void discard(kad__node *node, kad__request *r) {
+  kad__release(&node->allocator, r->end);
+  kad__release(&node->allocator, r);
+}
+
+static int run(kad__node *node, kad__request *r, kad_time now) {
+  if (dials(r->request.operation)) {
+    return start_dialling(node, r, now);
+  }
+  if (!node->join.joined && !node->join.failed) {
+    kad__list_append(&node->requests.waiting, &r->link);
+    return 0;
+  }
+  return start_querying(node, r, now);
+}
+
+int kad__node_start(kad__node *node, kad_request_id *out,
+                    const kad_request *request, kad_time now) {
+  if (!parameters_fit(request)) {
+    return KAD_E_INVALID_ARGUMENT;
+  }
+  if (node->requests.all.len >= KAD__NODE_REQUESTS_MAX) {
+    return KAD_E_LIMIT;
+  }
+  kad__request *r = new_request(node, request, now);
+  if (r == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  int error = register_request(node, r, now);
+  if (error < 0) {
+    discard(node, r);
+    return error;
+  }
+  kad_request_id id = r->id;
+  error = run(node, r, now);
+  if (error < 0) {
+    unregister(node, r);
+    discard(node, r);
+    return error;
+  }
+  *out = id;
+  return 0;
+}
+
+/* ---- what happens to them ------------------------------------------------ */
+
+/* Ends a request for `cause`. A query ends by its own last event, which brings
+ * the statistics along. */
+static void stop(kad__node *node, kad__request *r, int cause, kad_time now) {
+  r->cause = cause;
+  if (r->state == QUERYING && kad__dht_finish(node->dht, r->wait.id, now)) {
+    return;
+  }
+  end(node, r, cause, now);
+}
+
+bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now) {
+  kad__map_node *found =
+      kad__map_find(&node->requests.all, kad__bytes(&request, sizeof(request)));
+  if (found == NULL) {
+    return false;
+  }
+  stop(node, KAD__CONTAINER(found, kad__request, by_id), KAD_E_CANCELLED, now);
+  return true;
+}
+
+void kad__requests_tick(kad__node *node, kad_time now) {
+  kad__heap_node *due;
+  while ((due = kad__heap_take_due(&node->requests.deadlines, now)) != NULL) {
+    stop(node, KAD__CONTAINER(due, kad__request, deadline), KAD_E_TIMEOUT, now);
+  }
+}
+
+void kad__requests_joined(kad__node *node, kad_time now) {
+  kad__list *link;
+  while ((link = kad__list_take(&node->requests.waiting)) != NULL) {
+    kad__request *r = from_link(link);
+    int error = start_querying(node, r, now);
+    if (error < 0) {
+      end(node, r, error, now);
+    }
+  }
+}
+
+void kad__requests_refuse(kad__node *node, int error, kad_time now) {
+  kad__list *link;
+  while ((link = kad__list_take(&node->requests.waiting)) != NULL) {
+    end(node, from_link(link), error, now);
+  }
+}
+
+static bool awaits(const kad__request *r, const kad__swarm_event *event) {
+  if (r->state == IDENTIFYING) {
+    return event->type == KAD__SWARM_DISCONNECTED &&
+           r->wait.id == event->connection;
+  }
+  if (r->wait.id != 0) {
+    return r->wait.id == event->dial;
+  }
+  return event->type != KAD__SWARM_DISCONNECTED && event->peer.len != 0 &&
+         kad_peer_id_equal(&r->request.peer, &event->peer);
+}
+
+void kad__requests_swarm_event(kad__node *node, const kad__swarm_event *event,
+                               kad_time now) {
+  if (event->type != KAD__SWARM_CONNECTED &&
+      event->type != KAD__SWARM_DIAL_FAILED &&
+      event->type != KAD__SWARM_DISCONNECTED) {
+    return;
+  }
+  KAD__LIST_EACH(link, &node->requests.dialling) {
+    kad__request *r = from_link(link);
+    if (!awaits(r, event)) {
+      continue;
+    }
+    if (event->type == KAD__SWARM_CONNECTED) {
+      connected(node, r, event->connection, &event->peer, now);
+    } else {
+      end(node, r, event->error == 0 ? KAD_E_CLOSED : event->error, now);
+    }
+  }
+}
+
+void kad__requests_identified(kad__node *node, const kad__identify_event *event,
+                              kad_time now) {
+  KAD__LIST_EACH(link, &node->requests.dialling) {
+    kad__request *r = from_link(link);
+    if (r->state == IDENTIFYING && r->wait.id == event->connection) {
+      report_connected(node, r, now);
+    }
+  }
+}
+
+void kad__requests_pong(kad__node *node, const kad__ping_event *ping,
+                        kad_time now) {
+  kad__request *r = find_running(node, PINGING, ping->id);
+  if (r == NULL) {
+    return;
+  }
+  stop_waiting(node, r);
+  if (ping->type == KAD__PING_FAILED) {
+    r->statistics.failures++;
+    end(node, r, ping->error, now);
+    return;
+  }
+  r->statistics.successes++;
+  kad_event event = {.type = KAD_EVENT_PONG,
+                     .request = r->id,
+                     .peer = ping->peer,
+                     .round_trip = ping->rtt};
+  kad__node_emit(node, &event);
+  if (--r->request.count == 0) {
+    end(node, r, 0, now);
+    return;
+  }
+  int error = ping_again(node, r, now);
+  if (error < 0) {
+    end(node, r, error, now);
+  }
+}
+
+static void query_ended(kad__node *node, kad__request *r,
+                        const kad__dht_event *event, kad_time now) {
+  r->statistics = (kad_statistics){.requests = event->stats.requests,
+                                   .successes = event->stats.successes,
+                                   .failures = event->stats.failures,
+                                   .hops = event->stats.hops,
+                                   .stored = event->stored};
+  end(node, r, event->error, now);
+}
+
+static void query_progressed(kad__node *node, kad_event_type type,
+                             const kad__request *r,
+                             const kad__dht_event *event) {
+  uint8_t own[KAD__OWN_ADDRESSES_MAX];
+  kad_event out = {.type = type,
+                   .request = r->id,
+                   .addresses = event->peer.addresses,
+                   .key = event->key,
+                   .value = event->record.value,
+                   .count = event->remaining};
+  if (type == KAD_EVENT_VALUE) {
+    out.key = event->record.key;
+    out.addresses = kad__bytes(NULL, 0);
+  }
+  (void)kad__node_peer_id(&out.peer, event->peer.id);
+  if (type == KAD_EVENT_PROVIDER && out.addresses.len == 0 &&
+      kad_peer_id_equal(&out.peer, kad__node_id(node))) {
+    out.addresses = kad__bytes(own, kad__node_own_list(node, own, sizeof(own)));
+  }
+  kad__node_emit(node, &out);
+}
+
+void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
+                             kad_time now) {
+  kad__request *r = find_running(node, QUERYING, event->query);
+  if (r == NULL) {
+    return;
+  }
+  switch (event->type) {
+    case KAD__DHT_PEER_FOUND:
+      query_progressed(node, KAD_EVENT_PEER, r, event);
+      return;
+    case KAD__DHT_RECORD_FOUND:
+      query_progressed(node, KAD_EVENT_VALUE, r, event);
+      return;
+    case KAD__DHT_PROVIDER_FOUND:
+      query_progressed(node, KAD_EVENT_PROVIDER, r, event);
+      return;
+    case KAD__DHT_PROGRESS:
+      query_progressed(node, KAD_EVENT_PROGRESS, r, event);
+      return;
+    case KAD__DHT_QUERY_ENDED:
+      query_ended(node, r, event, now);
+      return;
+    default:
+      return;
+  }
+}
+
+/* ---- the table of them --------------------------------------------------- */
+
+void kad__requests_init(kad__requests *requests, kad_random *random) {
+  *requests = (kad__requests){0};
+  kad__list_init(&requests->waiting);
+  kad__list_init(&requests->dialling);
+  uint64_t secret[2] = {kad_random_u64(random), kad_random_u64(random)};
+  kad__map_init(&requests->running, secret);
+  kad__map_init(&requests->all, secret);
+}
+
+void kad__requests_fini(kad__node *node) {
+  kad__requests *requests = &node->requests;
+  uint32_t slot = 0;
+  kad__map_node *found = kad__map_next(&requests->all, &slot, NULL);
+  while (found != NULL) {
+    kad__request *r = KAD__CONTAINER(found, kad__request, by_id);
+    found = kad__map_next(&requests->all, &slot, found);
+    discard(node, r);
+  }
+  kad__map_fini(&requests->all, &node->allocator);
+  kad__map_fini(&requests->running, &node->allocator);
+  kad__heap_fini(&requests->deadlines, &node->allocator);
+}

@@ -1,0 +1,472 @@
+/* TCP channels and listeners. A channel lives in the map by its id until the
+ * swarm or the socket ends it; then its handle closes, and its memory goes when
+ * libuv is done with it. */
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "runtime/address.h"
+#include "runtime/system.h"
+#include "runtime/world.h"
+#include "wire/addresses.h"
+
+#define BACKLOG 1024
+/* Interfaces of one machine that a wildcard is expanded to. */
+#define EXPANDED_MAX 32
+
+typedef struct channel {
+  uv_tcp_t tcp; /* first: a handle is its channel */
+  kad__map_node node;
+  kad__id id;
+  kad__world *world;
+  uv_connect_t *connect; /* while dialling */
+  bool mapped;
+  bool blocked;     /* a write is under way: pull no more */
+  bool close_asked; /* close when that write is done */
+} channel;
+
+typedef struct pending_write {
+  uv_write_t request;
+  channel *channel;
+  uint8_t bytes[];
+} pending_write;
+
+typedef struct listener {
+  uv_tcp_t tcp;
+  kad__map_node node;
+  kad__id id;
+  kad__world *world;
+  bool mapped;
+} listener;
+
+static kad__swarm *swarm_of(kad__world *world) {
+  return kad__node_swarm(world->node);
+}
+
+static kad_bytes id_key(const kad__id *id) {
+  return kad__bytes(id, sizeof(*id));
+}
+
+static channel *find_channel(kad__world *world, kad__id id) {
+  kad__map_node *node = kad__map_find(&world->channels, id_key(&id));
+  return node == NULL ? NULL : KAD__CONTAINER(node, channel, node);
+}
+
+/* ---- ends ---------------------------------------------------------------- */
+
+static void on_channel_closed(uv_handle_t *handle) {
+  channel *c = (channel *)handle;
+  kad_allocator allocator = c->world->allocator;
+  kad__release(&allocator, c->connect);
+  kad__release(&allocator, c);
+}
+
+/* Takes the channel out of the map, so that its id is unknown from now on. */
+static void destroy(channel *c) {
+  if (c->mapped) {
+    kad__map_remove(&c->world->channels, &c->node);
+    c->mapped = false;
+  }
+  if (!uv_is_closing((uv_handle_t *)&c->tcp)) {
+    uv_close((uv_handle_t *)&c->tcp, on_channel_closed);
+  }
+}
+
+/* The socket ended the channel: the swarm is told. */
+static void fail(channel *c, int error) {
+  if (!c->mapped) {
+    return;
+  }
+  kad__id id = c->id;
+  kad__world *world = c->world;
+  destroy(c);
+  kad__swarm_closed(swarm_of(world), id, error, kad__system_now());
+}
+
+void kad__channel_close(kad__world *world, kad__id id) {
+  channel *c = find_channel(world, id);
+  if (c == NULL) {
+    return;
+  }
+  if (!c->blocked) {
+    destroy(c);
+    return;
+  }
+  c->close_asked = true;
+  uv_read_stop((uv_stream_t *)&c->tcp);
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+  (void)suggested;
+  channel *c = (channel *)handle;
+  *buf = uv_buf_init((char *)c->world->read_buffer, KAD__WORLD_READ_LEN);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+  channel *c = (channel *)stream;
+  if (n > 0) {
+    kad__swarm_input(swarm_of(c->world), c->id, (uint8_t *)buf->base, (size_t)n,
+                     kad__system_now());
+    return;
+  }
+  if (n < 0) {
+    fail(c, n == UV_EOF ? 0 : kad__world_error((int)n));
+  }
+}
+
+void kad__channel_read(kad__world *world, kad__id id, bool on) {
+  channel *c = find_channel(world, id);
+  if (c == NULL || c->connect != NULL || c->close_asked) {
+    return;
+  }
+  if (on) {
+    uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read);
+  } else {
+    uv_read_stop((uv_stream_t *)&c->tcp);
+  }
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+static void on_written(uv_write_t *request, int status) {
+  pending_write *w = (pending_write *)request;
+  channel *c = w->channel;
+  kad__world *world = c->world;
+  kad__release(&world->allocator, w);
+  c->blocked = false;
+  if (uv_is_closing((uv_handle_t *)&c->tcp)) {
+    return;
+  }
+  if (status < 0) {
+    fail(c, kad__world_error(status));
+    return;
+  }
+  if (c->close_asked) {
+    destroy(c);
+    return;
+  }
+  kad__channel_flush(world, c->id);
+}
+
+/* Keeps what a full socket did not take. */
+static int write_rest(channel *c, kad_bytes rest) {
+  pending_write *w = kad__alloc(&c->world->allocator, sizeof(*w) + rest.len);
+  if (w == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  w->channel = c;
+  memcpy(w->bytes, rest.data, rest.len);
+  uv_buf_t buf = uv_buf_init((char *)w->bytes, (unsigned)rest.len);
+  int error =
+      uv_write(&w->request, (uv_stream_t *)&c->tcp, &buf, 1, on_written);
+  if (error != 0) {
+    kad__release(&c->world->allocator, w);
+    return kad__world_error(error);
+  }
+  c->blocked = true;
+  return 0;
+}
+
+/* Writes at once what the socket takes; 0, or why the channel is broken. */
+static int write_out(channel *c, size_t len) {
+  uv_buf_t buf = uv_buf_init((char *)c->world->write_buffer, (unsigned)len);
+  int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
+  if (n < 0 && n != UV_EAGAIN) {
+    return kad__world_error(n);
+  }
+  size_t written = n < 0 ? 0 : (size_t)n;
+  if (written == len) {
+    return 0;
+  }
+  return write_rest(
+      c, kad__bytes(c->world->write_buffer + written, len - written));
+}
+
+void kad__channel_flush(kad__world *world, kad__id id) {
+  channel *c = find_channel(world, id);
+  while (c != NULL && !c->blocked && c->connect == NULL) {
+    size_t len = kad__swarm_output(swarm_of(world), id, world->write_buffer,
+                                   KAD__WORLD_WRITE_LEN, kad__system_now());
+    if (len == 0) {
+      return;
+    }
+    int error = write_out(c, len);
+    if (error < 0) {
+      fail(c, error);
+      return;
+    }
+  }
+}
+
+/* ---- opening ------------------------------------------------------------- */
+
+static channel *new_channel(kad__world *world) {
+  channel *c = kad__calloc(&world->allocator, 1, sizeof(*c));
+  if (c == NULL) {
+    return NULL;
+  }
+  if (uv_tcp_init(&world->loop, &c->tcp) != 0) {
+    kad__release(&world->allocator, c);
+    return NULL;
+  }
+  c->world = world;
+  return c;
+}
+
+static int map_channel(channel *c, kad__id id) {
+  c->id = id;
+  int error = kad__map_add(&c->world->channels, &c->world->allocator, &c->node,
+                           id_key(&c->id));
+  c->mapped = error == 0;
+  return error;
+}
+
+static size_t socket_address(uint8_t out[KAD__SOCKET_ADDRESS_MAX],
+                             const uv_tcp_t *tcp,
+                             int (*get)(const uv_tcp_t *, struct sockaddr *,
+                                        int *)) {
+  kad__sockaddr address;
+  int len = sizeof(address);
+  if (get(tcp, &address.any, &len) != 0) {
+    return 0;
+  }
+  return kad__address_from(out, &address);
+}
+
+static void start_reading(channel *c) {
+  uv_tcp_nodelay(&c->tcp, 1);
+  if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) != 0) {
+    fail(c, KAD_E_IO);
+  }
+}
+
+static void on_connected(uv_connect_t *request, int status) {
+  channel *c = request->data;
+  kad__world *world = c->world;
+  kad__release(&world->allocator, c->connect);
+  c->connect = NULL;
+  if (!c->mapped || uv_is_closing((uv_handle_t *)&c->tcp)) {
+    return;
+  }
+  if (status < 0) {
+    kad__id id = c->id;
+    destroy(c);
+    kad__swarm_dial_failed(swarm_of(world), id, kad__world_error(status),
+                           kad__system_now());
+    return;
+  }
+  uint8_t local[KAD__SOCKET_ADDRESS_MAX];
+  size_t len = socket_address(local, &c->tcp, uv_tcp_getsockname);
+  start_reading(c);
+  if (c->mapped) {
+    kad__swarm_dialed(swarm_of(world), c->id, kad__bytes(local, len),
+                      kad__system_now());
+  }
+}
+
+static int start_dial(channel *c, kad__id id, kad_bytes address) {
+  kad__sockaddr to;
+  int error = kad__address_to(&to, address);
+  if (error < 0) {
+    return error;
+  }
+  c->connect = kad__alloc(&c->world->allocator, sizeof(*c->connect));
+  if (c->connect == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  c->connect->data = c;
+  error = map_channel(c, id);
+  if (error < 0) {
+    return error;
+  }
+  return kad__world_error(
+      uv_tcp_connect(c->connect, &c->tcp, &to.any, on_connected));
+}
+
+void kad__channel_dial(kad__world *world, kad__id id, kad_bytes address) {
+  channel *c = new_channel(world);
+  int error = c == NULL ? KAD_E_NO_MEMORY : start_dial(c, id, address);
+  if (error == 0) {
+    return;
+  }
+  if (c != NULL) {
+    destroy(c);
+  }
+  kad__swarm_dial_failed(swarm_of(world), id, error, kad__system_now());
+}
+
+/* ---- listening ----------------------------------------------------------- */
+
+static void accept_one(listener *l, channel *c) {
+  if (uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&c->tcp) != 0) {
+    destroy(c);
+    return;
+  }
+  uint8_t remote[KAD__SOCKET_ADDRESS_MAX];
+  uint8_t local[KAD__SOCKET_ADDRESS_MAX];
+  size_t remote_len = socket_address(remote, &c->tcp, uv_tcp_getpeername);
+  size_t local_len = socket_address(local, &c->tcp, uv_tcp_getsockname);
+  kad__id id = 0;
+  kad__swarm *swarm = swarm_of(l->world);
+  if (remote_len == 0 ||
+      kad__swarm_accepted(swarm, &id, l->id, kad__bytes(remote, remote_len),
+                          kad__bytes(local, local_len),
+                          kad__system_now()) < 0) {
+    destroy(c);
+    return;
+  }
+  if (map_channel(c, id) < 0) {
+    destroy(c);
+    kad__swarm_closed(swarm, id, KAD_E_NO_MEMORY, kad__system_now());
+    return;
+  }
+  start_reading(c);
+}
+
+static void on_connection(uv_stream_t *stream, int status) {
+  listener *l = (listener *)stream;
+  if (status < 0) {
+    return; /* out of descriptors: libuv has accepted and closed it */
+  }
+  channel *c = new_channel(l->world);
+  if (c != NULL) {
+    accept_one(l, c);
+  }
+}
+
+static void on_listener_closed(uv_handle_t *handle) {
+  listener *l = (listener *)handle;
+  kad_allocator allocator = l->world->allocator;
+  kad__release(&allocator, l);
+}
+
+static void destroy_listener(listener *l) {
+  if (l->mapped) {
+    kad__map_remove(&l->world->listeners, &l->node);
+    l->mapped = false;
+  }
+  if (!uv_is_closing((uv_handle_t *)&l->tcp)) {
+    uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
+  }
+}
+
+void kad__channel_unlisten(kad__world *world, kad__id id) {
+  kad__map_node *node = kad__map_find(&world->listeners, id_key(&id));
+  if (node != NULL) {
+    destroy_listener(KAD__CONTAINER(node, listener, node));
+  }
+}
+
+static int bind_listener(listener *l, kad_bytes address) {
+  kad__sockaddr at;
+  int error = kad__address_to(&at, address);
+  if (error < 0) {
+    return error;
+  }
+  /* IPv6 alone, so that both wildcards can share a port. */
+  unsigned flags = at.any.sa_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0;
+  error = uv_tcp_bind(&l->tcp, &at.any, flags);
+  if (error == 0) {
+    error = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
+  }
+  return kad__world_error(error);
+}
+
+/* One of this machine's addresses, with the port that was bound. */
+static void append_interface(uint8_t *out, size_t cap, size_t *len,
+                             const uv_interface_address_t *interface,
+                             const kad__sockaddr *bound) {
+  kad__sockaddr address = {0};
+  uint8_t bytes[KAD__SOCKET_ADDRESS_MAX];
+  if (interface->address.address4.sin_family != bound->any.sa_family) {
+    return;
+  }
+  if (bound->any.sa_family == AF_INET) {
+    address.ip4 = interface->address.address4;
+    address.ip4.sin_port = bound->ip4.sin_port;
+  } else {
+    address.ip6 = interface->address.address6;
+    address.ip6.sin6_port = bound->ip6.sin6_port;
+    if (IN6_IS_ADDR_LINKLOCAL(&address.ip6.sin6_addr)) {
+      return; /* means nothing to another machine */
+    }
+  }
+  size_t n = kad__address_from(bytes, &address);
+  (void)kad__addresses_append(out, cap, len, kad__bytes(bytes, n));
+}
+
+/* Where others can reach a bound socket: wildcards become the addresses of the
+ * interfaces. Returns the length of the list. */
+static size_t bound_addresses(uint8_t *out, size_t cap, const uv_tcp_t *tcp) {
+  kad__sockaddr bound;
+  int bound_len = sizeof(bound);
+  size_t len = 0;
+  if (uv_tcp_getsockname(tcp, &bound.any, &bound_len) != 0) {
+    return 0;
+  }
+  uint8_t bytes[KAD__SOCKET_ADDRESS_MAX];
+  if (!kad__address_is_wildcard(&bound)) {
+    size_t n = kad__address_from(bytes, &bound);
+    (void)kad__addresses_append(out, cap, &len, kad__bytes(bytes, n));
+    return len;
+  }
+  uv_interface_address_t *interfaces = NULL;
+  int count = 0;
+  if (uv_interface_addresses(&interfaces, &count) != 0) {
+    return 0;
+  }
+  for (int i = 0; i < count && i < EXPANDED_MAX; i++) {
+    append_interface(out, cap, &len, &interfaces[i], &bound);
+  }
+  uv_free_interface_addresses(interfaces, count);
+  return len;
+}
+
+static int start_listening(listener *l, kad__id id, kad_bytes address) {
+  l->id = id;
+  int error = bind_listener(l, address);
+  if (error < 0) {
+    return error;
+  }
+  error = kad__map_add(&l->world->listeners, &l->world->allocator, &l->node,
+                       id_key(&l->id));
+  l->mapped = error == 0;
+  return error;
+}
+
+void kad__channel_listen(kad__world *world, kad__id id, kad_bytes address) {
+  kad__swarm *swarm = swarm_of(world);
+  listener *l = kad__calloc(&world->allocator, 1, sizeof(*l));
+  if (l == NULL || uv_tcp_init(&world->loop, &l->tcp) != 0) {
+    kad__release(&world->allocator, l);
+    kad__swarm_listen_failed(swarm, id, KAD_E_NO_MEMORY);
+    return;
+  }
+  l->world = world;
+  int error = start_listening(l, id, address);
+  if (error < 0) {
+    destroy_listener(l);
+    kad__swarm_listen_failed(swarm, id, error);
+    return;
+  }
+  uint8_t list[EXPANDED_MAX * KAD__SOCKET_ADDRESS_MAX];
+  size_t len = bound_addresses(list, sizeof(list), &l->tcp);
+  kad__swarm_listening(swarm, id, kad__bytes(list, len), kad__system_now());
+}
+
+/* ---- the end of the world ------------------------------------------------ */
+
+void kad__channel_close_all(kad__world *world) {
+  uint32_t slot = 0;
+  kad__map_node *node;
+  while ((node = kad__map_next(&world->channels, &slot, NULL)) != NULL) {
+    destroy(KAD__CONTAINER(node, channel, node));
+    slot = 0;
+  }
+  slot = 0;
+  while ((node = kad__map_next(&world->listeners, &slot, NULL)) != NULL) {
+    destroy_listener(KAD__CONTAINER(node, listener, node));
+    slot = 0;
+  }
+}

@@ -1,0 +1,63 @@
+/* Options in, a listening node out. */
+#include "runtime/host.h"
+
+#include <string.h>
+
+#include "runtime/options.h"
+#include "runtime/system.h"
+
+/* A new identity comes from the seed, so a fixed seed gives a fixed node; the
+ * node itself goes on from another one than its key came from. */
+static int make_identity(kad__host *host, kad__options *options) {
+  if (options->config.identity != NULL) {
+    return 0;
+  }
+  kad_random random;
+  kad_random_init(&random, options->seed);
+  int error =
+      kad_key_pair_generate(&host->own_identity, &host->allocator, &random);
+  kad_random_bytes(&random, options->seed, sizeof(options->seed));
+  explicit_bzero(&random, sizeof(random));
+  options->config.identity = host->own_identity;
+  return error;
+}
+
+static int make_world(kad__host *host, const kad__options *options) {
+  kad__node *node = NULL;
+  int error = kad__node_new(&node, &options->config, kad__system_now(),
+                            kad__system_unix_ns());
+  if (error < 0) {
+    return error;
+  }
+  error = kad__world_new(&host->world, &host->allocator, node);
+  if (error < 0) {
+    kad__node_free(node);
+    return error;
+  }
+  host->node = node;
+  kad__world_turn(host->world); /* binds the listeners */
+  return 0;
+}
+
+int kad__host_init(kad__host *host, const kad_node_options *options) {
+  kad__options read;
+  int error = kad__options_read(&read, options);
+  if (error < 0) {
+    return error;
+  }
+  *host = (kad__host){.allocator = read.allocator};
+  error = make_identity(host, &read);
+  if (error == 0) {
+    error = make_world(host, &read);
+  }
+  kad__options_fini(&read);
+  if (error < 0) {
+    kad__host_fini(host);
+  }
+  return error;
+}
+
+void kad__host_fini(kad__host *host) {
+  kad__world_free(host->world);
+  kad_key_pair_free(host->own_identity);
+}
