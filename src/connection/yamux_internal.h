@@ -1,5 +1,5 @@
 /* What the files of yamux share: yamux.c (the session and its table of
- * streams), yamux_input.c, yamux_output.c, yamux_stream.c.
+ * streams), yamux_input.c, yamux_output.c, yamux_stream.c, yamux_check.c.
  *
  * A stream is in one of two lists of its session (`streams` while the owner
  * holds it, `lingering` once released), in at most one queue of output, and in
@@ -193,6 +193,13 @@ int kad__yamux_control(kad__yamux *y, kad__yamux_type type, uint32_t flags,
 /* Queues a reset of a stream that is not in the table. KAD_E_NO_MEMORY;
  * KAD_E_LIMIT when too many wait. */
 int kad__yamux_refuse(kad__yamux *y, uint32_t id, uint32_t code);
+
+/* ---- yamux_check.c ----------------------------------------------------- */
+
+/* 0, or the line of the first invariant that does not hold. For tests. */
+int kad__yamux_check(kad__yamux *y);
+
+/* ------------------------------------------------------------------------ */
 
 /* The peer may send so many bytes before it learns of a reset. */
 static inline void kad__yamux_credit_drain(kad__yamux *y, uint32_t bytes) {
