@@ -38,7 +38,8 @@ void kad__peerstore_downgrade(kad__peerstore *p, const kad_peer_id *peer,
 /* Removes every address that is not permanent. */
 void kad__peerstore_clear(kad__peerstore *p, const kad_peer_id *peer);
 
-/* Writes the live addresses as a list of wire/addresses.h; returns its length. */
+/* Writes the live addresses as a list of wire/addresses.h; returns its length.
+ */
 size_t kad__peerstore_addresses(const kad__peerstore *p,
                                 const kad_peer_id *peer, uint8_t *out,
                                 size_t cap, kad_time now);

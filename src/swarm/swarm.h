@@ -28,12 +28,12 @@ typedef struct kad__swarm_config {
   const kad_key_pair *identity; /* borrowed, outlives the swarm */
   kad_random *random;           /* borrowed */
   kad__yamux_config yamux;
-  kad_time upgrade_timeout;    /* 15 s, from the connected channel */
-  kad_time dial_timeout;       /* 15 s per address; 5 s private ones */
-  kad_time idle_timeout;       /* no streams for so long: closed (10 s..) */
-  kad_time negotiate_timeout;  /* of a stream's protocol: 10 s */
-  uint32_t max_connections;         /* established, both directions */
-  uint32_t max_pending_inbound;     /* not yet established */
+  kad_time upgrade_timeout;     /* 15 s, from the connected channel */
+  kad_time dial_timeout;        /* 15 s per address; 5 s private ones */
+  kad_time idle_timeout;        /* no streams for so long: closed (10 s..) */
+  kad_time negotiate_timeout;   /* of a stream's protocol: 10 s */
+  uint32_t max_connections;     /* established, both directions */
+  uint32_t max_pending_inbound; /* not yet established */
   uint32_t max_inbound_per_address; /* pending and established, one IP;
                                        loopback is exempt */
   uint32_t max_connections_per_peer;
@@ -69,8 +69,8 @@ size_t kad__swarm_listen_addresses(const kad__swarm *s, kad_bytes *out,
  * one begun earlier): CONNECTED or DIAL_FAILED follows, once. Returns 1 when
  * connected already; no event then. KAD_E_SELF, KAD_E_NO_ADDRESS, KAD_E_BACKOFF
  * (every address failed recently), KAD_E_LIMIT, KAD_E_NO_MEMORY. */
-int kad__swarm_dial(kad__swarm *s, const kad_peer_id *peer,
-                    kad_bytes addresses, kad_time now);
+int kad__swarm_dial(kad__swarm *s, const kad_peer_id *peer, kad_bytes addresses,
+                    kad_time now);
 /* Connects to whoever answers at one address, which may end in /p2p/ID.
  * `*dial` names the attempt in its CONNECTED or DIAL_FAILED event. */
 int kad__swarm_dial_address(kad__swarm *s, kad__id *dial, kad_bytes address,
@@ -92,7 +92,7 @@ typedef struct kad__connection_info {
   bool inbound;
   kad_bytes remote_address; /* as connected, without /p2p; borrowed */
   kad_bytes local_address;
-  kad_bytes public_key;     /* the peer's, protobuf; borrowed */
+  kad_bytes public_key; /* the peer's, protobuf; borrowed */
   kad_time opened;
   size_t streams;
 } kad__connection_info;

@@ -1,0 +1,103 @@
+/* Who gets in. A channel is counted from accept to close, by its state and by
+ * the place it comes from, so that one address cannot take everything. Our own
+ * dials can always use the last eighth of the connections: a node that others
+ * have filled up must still be able to look things up. */
+#include "swarm/swarm_internal.h"
+
+/* The key of a place: family and prefix; 0: loopback, not counted. */
+static uint8_t origin_key(uint8_t out[9], kad_bytes remote) {
+  static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  kad__address_info info;
+  kad__address_read(&info, remote);
+  if (info.ip.len == 0 || kad__ip_is_loopback(info.ip)) {
+    return 0;
+  }
+  if (info.ip.len == 16 && memcmp(info.ip.data, mapped, 12) == 0) {
+    info.ip = kad__bytes_skip(info.ip, 12);
+  }
+  uint8_t len = info.ip.len == 4 ? 4 : 8;
+  out[0] = len;
+  memcpy(out + 1, info.ip.data, len);
+  return (uint8_t)(1 + len);
+}
+
+static kad__origin *add_origin(kad__swarm *s, const uint8_t *key, uint8_t len) {
+  kad__origin *origin = kad__calloc(&s->allocator, 1, sizeof(*origin));
+  if (origin == NULL) {
+    return NULL;
+  }
+  memcpy(origin->key, key, len);
+  origin->key_len = len;
+  if (kad__map_add(&s->origins, &s->allocator, &origin->node,
+                   kad__bytes(origin->key, len)) < 0) {
+    kad__release(&s->allocator, origin);
+    return NULL;
+  }
+  return origin;
+}
+
+static int enter(kad__swarm *s, kad__origin **out, kad_bytes remote) {
+  uint8_t key[9];
+  uint8_t len = origin_key(key, remote);
+  *out = NULL;
+  if (len == 0) {
+    return 0;
+  }
+  kad__map_node *node = kad__map_find(&s->origins, kad__bytes(key, len));
+  kad__origin *origin =
+      node == NULL ? NULL : KAD__CONTAINER(node, kad__origin, node);
+  if (s->config.max_inbound_per_address == 0 ||
+      (origin != NULL && origin->count >= s->config.max_inbound_per_address)) {
+    return KAD_E_LIMIT;
+  }
+  if (origin == NULL && (origin = add_origin(s, key, len)) == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  origin->count++;
+  *out = origin;
+  return 0;
+}
+
+static bool inbound_full(const kad__swarm *s) {
+  uint32_t max = s->config.max_connections;
+  uint32_t all = s->established + s->closing;
+  return all >= max || s->established_inbound + s->closing >= max - max / 8;
+}
+
+int kad__limits_accept(kad__swarm *s, kad__origin **origin, kad_bytes remote) {
+  if (inbound_full(s) || s->pending_inbound >= s->config.max_pending_inbound ||
+      s->memory >= s->config.max_memory) {
+    return KAD_E_LIMIT;
+  }
+  int result = enter(s, origin, remote);
+  if (result == 0) {
+    s->pending_inbound++;
+  }
+  return result;
+}
+
+void kad__limits_leave(kad__swarm *s, kad__origin *origin) {
+  if (origin == NULL || --origin->count != 0) {
+    return;
+  }
+  kad__map_remove(&s->origins, &origin->node);
+  kad__release(&s->allocator, origin);
+}
+
+int kad__limits_establish(const kad__swarm *s, const kad__channel *c,
+                          const kad__swarm_peer *peer) {
+  bool full = c->inbound
+                  ? inbound_full(s)
+                  : s->established + s->closing >= s->config.max_connections;
+  bool crowded = peer->channel_count >= s->config.max_connections_per_peer;
+  return full || crowded ? KAD_E_LIMIT : 0;
+}
+
+void kad__limits_charge(kad__channel *c) {
+  size_t charge = sizeof(*c) + c->remote.len + c->local.len;
+  if (c->connection != NULL) {
+    charge += kad__connection_charge(c->connection);
+  }
+  c->swarm->memory += charge - c->charged;
+  c->charged = charge;
+}

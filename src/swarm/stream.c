@@ -1,0 +1,311 @@
+/* Streams: thin handles over those of yamux, with a protocol, an owner and a
+ * deadline. Until several proposals are decided, what is written waits here,
+ * since it must not reach a protocol that it was not meant for; with a single
+ * proposal it follows at once. */
+#include "swarm/swarm_internal.h"
+
+/* What may wait for the end of a negotiation. */
+#define HELD_MAX ((size_t)256 << 10)
+
+/* ---- making and freeing -------------------------------------------------- */
+
+static kad__stream *stream_new(kad__channel *c) {
+  kad__stream *stream = kad__calloc(&c->swarm->allocator, 1, sizeof(*stream));
+  if (stream == NULL) {
+    return NULL;
+  }
+  stream->channel = c;
+  stream->deadline = KAD_TIME_NEVER;
+  stream->agree_by =
+      kad__time_add(c->swarm->now, c->swarm->config.negotiate_timeout);
+  kad__source_init(&stream->event, KAD__SOURCE_STREAM);
+  kad__heap_node_init(&stream->timer);
+  kad__list_append(&c->streams, &stream->in_channel);
+  c->stream_count++;
+  return stream;
+}
+
+/* Frees the handle and gives the yamux stream back. */
+void kad__stream_destroy(kad__stream *stream) {
+  kad__channel *c = stream->channel;
+  kad__swarm *s = c->swarm;
+  kad__source_cancel(&stream->event);
+  kad__heap_remove(&s->stream_timers, &stream->timer);
+  kad__list_unlink(&stream->in_channel);
+  kad__buffer_fini(&stream->held, &s->allocator);
+  if (stream->inner != NULL) {
+    kad__yamux_stream_set_user(stream->inner, NULL);
+    kad__yamux_stream_release(stream->inner);
+  }
+  kad__release(&s->allocator, stream);
+  if (--c->stream_count != 0) {
+    kad__channel_touch(c);
+    return;
+  }
+  c->quiet_since = s->now;
+  kad__channel_touch(c);
+  kad__channel_arm(c);
+  kad__channel_reap(c);
+}
+
+int kad__stream_arm(kad__stream *stream) {
+  kad__swarm *s = stream->channel->swarm;
+  kad_time at = kad__time_min(stream->deadline, stream->agree_by);
+  if (at == KAD_TIME_NEVER) {
+    kad__heap_remove(&s->stream_timers, &stream->timer);
+    return 0;
+  }
+  return kad__heap_set(&s->stream_timers, &s->allocator, &stream->timer, at);
+}
+
+void kad__stream_adopt(kad__channel *c, kad__yamux_stream *inner) {
+  kad__stream *stream = stream_new(c);
+  if (stream == NULL || kad__stream_arm(stream) < 0) {
+    kad__yamux_stream_reset(inner, KAD__RESET_LIMIT);
+    kad__yamux_stream_release(inner);
+    if (stream != NULL) {
+      kad__stream_destroy(stream);
+    }
+    return;
+  }
+  stream->inbound = true;
+  stream->inner = inner;
+  kad__multistream_init(&stream->negotiation, false);
+  kad__yamux_stream_set_user(inner, stream);
+  if (kad__yamux_stream_peek(inner).len != 0 ||
+      kad__yamux_stream_ended(inner)) {
+    kad__stream_readable(stream);
+  }
+}
+
+static int open_inner(kad__stream *stream) {
+  kad__yamux *yamux = kad__connection_yamux(stream->channel->connection);
+  int result = kad__stream_arm(stream);
+  if (result == 0) {
+    result = kad__yamux_stream_open(yamux, &stream->inner);
+  }
+  if (result < 0) {
+    return result;
+  }
+  kad__yamux_stream_set_user(stream->inner, stream);
+  result = kad__negotiation_start(stream);
+  if (result < 0) {
+    kad__yamux_stream_reset(stream->inner, 0);
+  }
+  return result;
+}
+
+static int open_on(kad__channel *c, kad__stream **out,
+                   kad__protocol_names protocols, uint32_t tag, void *user) {
+  if (protocols.count == 0) {
+    return KAD_E_INVALID_ARGUMENT;
+  }
+  kad__stream *stream = stream_new(c);
+  if (stream == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  stream->names = protocols;
+  stream->protocol = protocols.names[0];
+  stream->tag = tag;
+  stream->user = user;
+  int result = open_inner(stream);
+  if (result < 0) {
+    kad__stream_destroy(stream);
+    return result;
+  }
+  kad__channel_touch(c);
+  *out = stream;
+  return 0;
+}
+
+int kad__stream_open_on(kad__swarm *s, kad__stream **out, kad__id connection,
+                        kad__protocol_names protocols, uint32_t tag, void *user,
+                        kad_time now) {
+  kad__swarm_set_now(s, now);
+  kad__channel *c = kad__ids_find(&s->ids, connection, KAD__OBJECT_CHANNEL);
+  return c == NULL || c->state != KAD__CHANNEL_OPEN
+             ? KAD_E_CLOSED
+             : open_on(c, out, protocols, tag, user);
+}
+
+int kad__stream_open(kad__swarm *s, kad__stream **out, const kad_peer_id *id,
+                     kad__protocol_names protocols, uint32_t tag, void *user,
+                     kad_time now) {
+  kad__swarm_set_now(s, now);
+  const kad__swarm_peer *peer = kad__swarm_find_peer(s, id);
+  kad__channel *c = peer == NULL ? NULL : kad__swarm_best_channel(peer);
+  return c == NULL ? KAD_E_CLOSED : open_on(c, out, protocols, tag, user);
+}
+
+/* ---- dying --------------------------------------------------------------- */
+
+/* The owner has never heard of an inbound stream that is not agreed upon. */
+static bool is_unknown(const kad__stream *stream) {
+  return stream->inbound && !stream->agreed;
+}
+
+static void die(kad__stream *stream, int error, uint8_t still_told) {
+  kad__channel *c = stream->channel;
+  if (stream->error != 0) {
+    return;
+  }
+  stream->error = error;
+  kad__heap_remove(&c->swarm->stream_timers, &stream->timer);
+  kad__buffer_fini(&stream->held, &c->swarm->allocator);
+  stream->event.pending &= still_told;
+  kad__swarm_tell(c->swarm, &stream->event, KAD__STREAM_DEAD);
+}
+
+void kad__stream_died(kad__stream *stream, int error) {
+  bool untold = (stream->event.pending & KAD__STREAM_INBOUND) != 0;
+  if (is_unknown(stream) || untold) {
+    kad__stream_destroy(stream);
+    return;
+  }
+  die(stream, error, 0);
+}
+
+void kad__stream_orphaned(kad__stream *stream, int error) {
+  if (is_unknown(stream)) {
+    kad__stream_destroy(stream);
+    return;
+  }
+  die(stream, error == 0 ? KAD_E_CLOSED : error,
+      KAD__STREAM_INBOUND | KAD__STREAM_OPENED | KAD__STREAM_READABLE);
+}
+
+void kad__stream_expired(kad__stream *stream, kad_time now) {
+  if (kad__time_min(stream->deadline, stream->agree_by) > now) {
+    return;
+  }
+  kad__yamux_stream_reset(stream->inner,
+                          stream->agreed ? 0 : KAD__RESET_NEGOTIATION);
+  kad__channel_touch(stream->channel);
+  kad__stream_died(stream, KAD_E_TIMEOUT);
+}
+
+/* ---- for the protocols --------------------------------------------------- */
+
+void kad__stream_set_user(kad__stream *stream, void *user) {
+  stream->user = user;
+}
+
+void *kad__stream_user(const kad__stream *stream) {
+  return stream->user;
+}
+
+uint32_t kad__stream_tag(const kad__stream *stream) {
+  return stream->tag;
+}
+
+const kad_peer_id *kad__stream_peer(const kad__stream *stream) {
+  return kad__connection_peer(stream->channel->connection);
+}
+
+kad__id kad__stream_connection(const kad__stream *stream) {
+  return stream->channel->id;
+}
+
+kad_bytes kad__stream_protocol(const kad__stream *stream) {
+  return stream->protocol;
+}
+
+kad_bytes kad__stream_peek(const kad__stream *stream) {
+  return stream->agreed ? kad__yamux_stream_peek(stream->inner)
+                        : (kad_bytes){0};
+}
+
+void kad__stream_consume(kad__stream *stream, size_t len) {
+  kad__yamux_stream_consume(stream->inner, len);
+  kad__channel_touch(stream->channel);
+}
+
+bool kad__stream_ended(const kad__stream *stream) {
+  return stream->agreed && kad__yamux_stream_ended(stream->inner);
+}
+
+static bool is_holding(const kad__stream *stream) {
+  return !stream->agreed && stream->names.count > 1;
+}
+
+static int may_write(const kad__stream *stream, size_t len) {
+  if (stream->error != 0) {
+    return stream->error;
+  }
+  if (stream->close_held) {
+    return KAD_E_STATE;
+  }
+  bool full =
+      is_holding(stream) && len > HELD_MAX - kad__buffer_len(&stream->held);
+  return full ? KAD_E_LIMIT : 0;
+}
+
+int kad__stream_write(kad__stream *stream, kad_bytes bytes) {
+  int result = may_write(stream, bytes.len);
+  if (result < 0) {
+    return result;
+  }
+  if (is_holding(stream)) {
+    return kad__buffer_append(&stream->held, &stream->channel->swarm->allocator,
+                              bytes);
+  }
+  result = kad__yamux_stream_write(stream->inner, bytes);
+  kad__channel_touch(stream->channel);
+  return result;
+}
+
+int kad__stream_reserve(kad__stream *stream, uint8_t **out, size_t len) {
+  int result = may_write(stream, len);
+  if (result < 0) {
+    return result;
+  }
+  return is_holding(stream)
+             ? kad__buffer_reserve(&stream->held,
+                                   &stream->channel->swarm->allocator, out, len)
+             : kad__yamux_stream_reserve(stream->inner, out, len);
+}
+
+void kad__stream_commit(kad__stream *stream, size_t len) {
+  if (is_holding(stream)) {
+    kad__buffer_commit(&stream->held, len);
+    return;
+  }
+  kad__yamux_stream_commit(stream->inner, len);
+  kad__channel_touch(stream->channel);
+}
+
+size_t kad__stream_unsent(const kad__stream *stream) {
+  return kad__buffer_len(&stream->held) +
+         kad__yamux_stream_unsent(stream->inner);
+}
+
+void kad__stream_close_write(kad__stream *stream) {
+  if (is_holding(stream)) {
+    stream->close_held = true;
+    return;
+  }
+  kad__yamux_stream_close_write(stream->inner);
+  kad__channel_touch(stream->channel);
+}
+
+int kad__stream_set_deadline(kad__stream *stream, kad_time at) {
+  if (stream->error != 0) {
+    return 0; /* what the deadline would bring has come */
+  }
+  kad_time before = stream->deadline;
+  stream->deadline = at;
+  int result = kad__stream_arm(stream);
+  if (result < 0) {
+    stream->deadline = before;
+  }
+  return result;
+}
+
+void kad__stream_release(kad__stream *stream) {
+  kad__stream_destroy(stream);
+}
+
+void kad__stream_reset(kad__stream *stream, uint32_t code) {
+  kad__yamux_stream_reset(stream->inner, code);
+  kad__stream_destroy(stream);
+}
