@@ -27,12 +27,13 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def programs(arguments):
-    if not arguments.stand_in:
-        return Programs([str(arguments.kadmium)], build.peers())
-    peers = build.peers()
-    stand_in = [sys.executable, str(HERE / "stand_in.py"), arguments.stand_in]
-    return Programs(stand_in, peers, arguments.stand_in)
+def choose_programs(kadmium, stand_in):
+    if stand_in:
+        command = [sys.executable, str(HERE / "stand_in.py"), stand_in]
+        return Programs(command, build.peers(), stand_in)
+    if not os.access(kadmium, os.X_OK):
+        sys.exit(f"{kadmium} is not there: build Kadmium first, or give --kadmium PATH")
+    return Programs([str(kadmium)], build.peers())
 
 
 def main():
@@ -43,12 +44,11 @@ def main():
     build.build()
     if arguments.build_only:
         return
-    if not arguments.stand_in and not os.access(arguments.kadmium, os.X_OK):
-        sys.exit(f"{arguments.kadmium} is not there: build Kadmium first, or give --kadmium PATH")
 
+    programs = choose_programs(arguments.kadmium, arguments.stand_in)
     report = Report(arguments.only)
     for scenario in itertools.chain(pairs.scenarios(), network.scenarios()):
-        report.run(scenario, programs(arguments))
+        report.run(scenario, programs)
     sys.exit(report.finish())
 
 

@@ -42,6 +42,9 @@ def perform(arguments):
         client.wait_until_ready()
         for result in client.ask(arguments.command, **fields):
             print(json.dumps(result))
+        if arguments.command == "provide":
+            # An announcement has no answer; a pong that follows it shows that it arrived.
+            client.ask("ping", addr=arguments.bootstrap)
     finally:
         client.stop()
 

@@ -57,9 +57,11 @@ func (n node) answer(ctx context.Context, line string) {
 	result := "ok"
 	if err != nil {
 		result = "failed"
-		emit(message{"tag": r.Tag, "type": "error", "error": fmt.Sprintf("%T", err), "message": err.Error()})
+		name := fmt.Sprintf("%T", err)
+		emit(message{"tag": r.Tag, "type": "error", "error": name, "message": err.Error()})
 	}
-	emit(message{"tag": r.Tag, "type": "end", "result": result, "elapsed_ms": time.Since(started).Milliseconds()})
+	elapsed := time.Since(started).Milliseconds()
+	emit(message{"tag": r.Tag, "type": "end", "result": result, "elapsed_ms": elapsed})
 }
 
 func (n node) perform(ctx context.Context, r request) error {

@@ -32,14 +32,13 @@ class Message(dict):
 class Program:
     """A child process with its standard error kept in a file, and what was said to and by it."""
 
-    def __init__(self, name, argv):
+    def __init__(self, name, argv, stdin):
         self.name = name
         self.said = collections.deque(maxlen=TRANSCRIPT_LINES)
         # Appending, as both processes share one position in the file.
         self._errors = tempfile.TemporaryFile("a+b")
         self._process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-            text=True)
+            argv, stdin=stdin, stdout=subprocess.PIPE, stderr=self._errors, text=True)
 
     def transcript(self):
         self._errors.seek(0)
@@ -50,11 +49,7 @@ class Program:
         return "\n".join(lines)
 
     def stop(self):
-        """Ends the program: a node leaves when its standard input closes."""
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass
+        self._process.terminate()
         try:
             self._process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -74,7 +69,7 @@ class Node(Program):
     """A program that stays up and is driven by lines of JSON."""
 
     def __init__(self, kind, name, argv):
-        super().__init__(name, argv)
+        super().__init__(name, argv, subprocess.PIPE)
         self.kind = kind
         self.id = None
         self.addresses = []
@@ -151,7 +146,7 @@ class Command(Program):
     """One run of the command-line tool: its results and how it ended."""
 
     def __init__(self, argv):
-        super().__init__(" ".join(argv[1:]), argv)
+        super().__init__(" ".join(argv[1:]), argv, subprocess.DEVNULL)
 
     def finish(self):
         """The result objects without the end; a Failure unless all went well."""

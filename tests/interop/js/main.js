@@ -32,7 +32,7 @@ const fromHex = text => Uint8Array.from(Buffer.from(text.slice(2), 'hex'))
 const toHex = bytes => '0x' + Buffer.from(bytes).toString('hex')
 const asText = items => items.map(String)
 
-// js-libp2p takes no record whose first name has no validator, not even on a private network.
+// A record needs a validator for the first part of its key, on a private network as well.
 const PRIVATE_RECORDS = { validators: { interop: () => {} }, selectors: { interop: () => 0 } }
 
 const node = await createLibp2p({
@@ -40,7 +40,7 @@ const node = await createLibp2p({
   transports: [tcp()],
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
-  // By default only 5 connections a second are taken from one host: here every node is on the same one.
+  // By default a host may connect 5 times a second: here every node is on the same host.
   connectionManager: { inboundConnectionThreshold: Infinity },
   services: {
     identify: identify(),
@@ -58,7 +58,7 @@ const node = await createLibp2p({
 })
 const { dht } = node.services
 
-async function * select (events, name) {
+async function * select (name, events) {
   for await (const event of events) {
     if (event.name === name) {
       yield event
@@ -70,51 +70,56 @@ async function drain (events) {
   for await (const _ of events); // eslint-disable-line no-unused-vars
 }
 
-const signal = () => AbortSignal.timeout(OPERATION_TIMEOUT_MS)
+const withTimeout = () => ({ signal: AbortSignal.timeout(OPERATION_TIMEOUT_MS) })
 const contentId = key => CID.createV1(raw.code, Digest.decode(fromHex(key)))
-const peerResult = ({ id, multiaddrs }) => ({ type: 'peer', id: String(id), addrs: asText(multiaddrs) })
+const describe = (type, { id, multiaddrs }) => ({ type, id: String(id), addrs: asText(multiaddrs) })
 
 const operations = {
   async * connect ({ addr }) {
-    await node.dial(multiaddr(addr), { signal: signal() })
+    await node.dial(multiaddr(addr), withTimeout())
   },
 
   async * ping ({ addr }) {
-    yield { type: 'pong', rtt_ms: await node.services.ping.ping(multiaddr(addr), { signal: signal() }) }
+    const time = await node.services.ping.ping(multiaddr(addr), withTimeout())
+    yield { type: 'pong', rtt_ms: time }
   },
 
   async * 'find-peer' ({ peer }) {
-    for await (const event of select(dht.findPeer(peerIdFromString(peer), { signal: signal() }), 'FINAL_PEER')) {
-      yield peerResult(event.peer)
+    const events = dht.findPeer(peerIdFromString(peer), withTimeout())
+    for await (const event of select('FINAL_PEER', events)) {
+      yield describe('peer', event.peer)
       return
     }
   },
 
   async * closest ({ key }) {
-    for await (const event of select(dht.getClosestPeers(fromHex(key), { signal: signal() }), 'FINAL_PEER')) {
-      yield peerResult(event.peer)
+    const events = dht.getClosestPeers(fromHex(key), withTimeout())
+    for await (const event of select('FINAL_PEER', events)) {
+      yield describe('peer', event.peer)
     }
   },
 
   async * put ({ key, value }) {
-    await drain(dht.put(fromHex(key), fromHex(value), { signal: signal() }))
+    await drain(dht.put(fromHex(key), fromHex(value), withTimeout()))
   },
 
   async * get ({ key }) {
-    for await (const event of select(dht.get(fromHex(key), { signal: signal() }), 'VALUE')) {
+    const events = dht.get(fromHex(key), withTimeout())
+    for await (const event of select('VALUE', events)) {
       yield { type: 'value', key, value: toHex(event.value), from: String(event.from) }
     }
   },
 
   async * provide ({ key }) {
-    await drain(dht.provide(contentId(key), { signal: signal() }))
+    await drain(dht.provide(contentId(key), withTimeout()))
   },
 
   async * 'find-providers' ({ key, count = Infinity }) {
     let found = 0
-    for await (const event of select(dht.findProviders(contentId(key), { signal: signal() }), 'PROVIDER')) {
+    const events = dht.findProviders(contentId(key), withTimeout())
+    for await (const event of select('PROVIDER', events)) {
       for (const provider of event.providers) {
-        yield { ...peerResult(provider), type: 'provider' }
+        yield describe('provider', provider)
         found++
       }
       if (found >= count) {
@@ -139,7 +144,10 @@ async function answer ({ tag, op, ...request }) {
 }
 
 async function joinNetwork () {
-  const joined = options.bootstrap.length > 0 && dht.routingTable.size === 0 && new Promise(resolve => {
+  if (options.bootstrap.length === 0) {
+    return
+  }
+  const joined = new Promise(resolve => {
     dht.routingTable.addEventListener('peer:add', resolve, { once: true })
   })
   await Promise.all(options.bootstrap.map(address => node.dial(multiaddr(address))))

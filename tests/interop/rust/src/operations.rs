@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeSet, HashMap},
     error::Error,
-    num::NonZeroUsize,
     time::{Duration, Instant},
 };
 
@@ -89,18 +88,6 @@ fn hex_text(bytes: &[u8]) -> String {
     format!("0x{}", hex::encode(bytes))
 }
 
-fn quorum(request: &Value) -> Quorum {
-    match &request["quorum"] {
-        Value::Number(n) => n
-            .as_u64()
-            .and_then(|n| NonZeroUsize::new(n as usize))
-            .map_or(Quorum::One, Quorum::N),
-        Value::String(name) if name == "majority" => Quorum::Majority,
-        Value::String(name) if name == "all" => Quorum::All,
-        _ => Quorum::One,
-    }
-}
-
 fn peer_of(address: &Multiaddr) -> Result<PeerId, Failure> {
     match address.iter().last() {
         Some(Protocol::P2p(id)) => Ok(id),
@@ -182,7 +169,7 @@ impl Node {
             "closest" => kad.get_closest_peers(key),
             "put" => {
                 let record = kad::Record::new(record_key, bytes(request, "value")?);
-                kad.put_record(record, quorum(request))?
+                kad.put_record(record, Quorum::One)?
             }
             "get" => kad.get_record(record_key),
             "provide" => kad.start_providing(record_key)?,
