@@ -10,6 +10,7 @@
 #ifndef KADMIUM_RANDOM_H
 #define KADMIUM_RANDOM_H
 
+#include "kadmium/error.h"
 #include "kadmium/types.h"
 
 #ifdef __cplusplus
@@ -28,6 +29,12 @@ typedef struct kad_random {
 /** Starts the sequence that belongs to `seed`. */
 KAD_API void kad_random_init(kad_random *random,
                              const uint8_t seed[KAD_RANDOM_SEED_LEN]);
+
+/**
+ * Starts a sequence that nobody can foresee, from the operating system.
+ * KAD_E_WORLD when it has no entropy; the state is unusable then.
+ */
+KAD_API int kad_random_init_system(kad_random *random);
 
 /** Starts the sequence of a 64-bit seed: for tests and simulations only. */
 KAD_API void kad_random_init_u64(kad_random *random, uint64_t seed);

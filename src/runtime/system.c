@@ -3,8 +3,11 @@
 #include "runtime/system.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
+
+#include "kadmium/random.h"
 
 static uint64_t nanoseconds(clockid_t clock) {
   struct timespec t;
@@ -34,5 +37,16 @@ int kad__system_entropy(uint8_t *out, size_t len) {
     out += n;
     len -= (size_t)n;
   }
+  return 0;
+}
+
+int kad_random_init_system(kad_random *random) {
+  uint8_t seed[KAD_RANDOM_SEED_LEN];
+  int error = kad__system_entropy(seed, sizeof(seed));
+  if (error < 0) {
+    return error;
+  }
+  kad_random_init(random, seed);
+  explicit_bzero(seed, sizeof(seed));
   return 0;
 }

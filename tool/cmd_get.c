@@ -1,0 +1,82 @@
+/* kadmium get: fetch a record. Better values may come while the look-up runs;
+ * the last one is the best, and the only one that is printed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "results.h"
+
+/* The best value so far. */
+typedef struct best {
+  tool_session session; /* first: results come with it */
+  kad_event event;
+  uint8_t *bytes; /* key and value of the event */
+} best;
+
+static void keep(tool_session *session, const kad_event *event) {
+  best *b = (best *)session;
+  if (event->type != KAD_EVENT_VALUE) {
+    return;
+  }
+  uint8_t *bytes = malloc(event->key.len + event->value.len + 1);
+  if (bytes == NULL) {
+    return;
+  }
+  memcpy(bytes, event->key.data, event->key.len);
+  if (event->value.len > 0) {
+    memcpy(bytes + event->key.len, event->value.data, event->value.len);
+  }
+  free(b->bytes);
+  b->bytes = bytes;
+  b->event = *event;
+  b->event.key.data = bytes;
+  b->event.value.data = bytes + event->key.len;
+}
+
+static void show(const best *b) {
+  if (b->session.out.json) {
+    tool_print_json(tool_event_json(&b->event), NULL);
+    return;
+  }
+  fwrite(b->event.value.data, 1, b->event.value.len, stdout);
+  if (isatty(STDOUT_FILENO)) {
+    putchar('\n');
+  }
+  fflush(stdout);
+}
+
+static int run(best *b, const kad_request *request) {
+  kad_event end = {.type = KAD_EVENT_END, .error = KAD_E_NO_PEERS};
+  bool complete = b->session.options->bootstrap.count == 0 ||
+                  tool_session_run(&b->session, request, keep, &end);
+  tool_progress_end(&b->session.out);
+  if (b->bytes != NULL) {
+    show(b);
+  }
+  if (!complete) {
+    tool_note(&b->session.out, "interrupted");
+    return TOOL_INTERRUPTED;
+  }
+  return tool_session_end(&b->session, &end, "looking for the record");
+}
+
+int tool_get(const tool_options *options) {
+  tool_key key;
+  if (!tool_read_record_key(&key, options)) {
+    return TOOL_USAGE;
+  }
+  kad_request request = KAD_REQUEST_INIT(KAD_GET);
+  request.key = tool_key_bytes(&key);
+  request.quorum = options->quorum;
+  best b = {.bytes = NULL};
+  int status = TOOL_OK;
+  if (!tool_session_open(&b.session, options, &status)) {
+    return status;
+  }
+  status = run(&b, &request);
+  tool_session_close(&b.session);
+  free(b.bytes);
+  return status;
+}

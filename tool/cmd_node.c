@@ -1,0 +1,159 @@
+/* kadmium node: a member of the network until it is told to stop. */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "control.h"
+#include "session.h"
+
+typedef struct daemon_state {
+  const tool_options *options;
+  tool_output out;
+  kad_node *node;
+  tool_control *control; /* NULL without --json */
+  bool listening;
+  int listen_error;
+} daemon_state;
+
+static void say_addresses(const kad_event *event) {
+  kad_bytes list = event->addresses;
+  kad_bytes address;
+  while (kad_addresses_next(&list, &address)) {
+    char text[KAD_MULTIADDR_TEXT_MAX];
+    printf("listening on %s\n", tool_address_text(text, address));
+  }
+}
+
+static void say_failure(daemon_state *d, const kad_event *event,
+                        const char *what) {
+  char text[KAD_MULTIADDR_TEXT_MAX] = "";
+  kad_bytes list = event->addresses;
+  kad_bytes address;
+  if (kad_addresses_next(&list, &address)) {
+    tool_address_text(text, address);
+  }
+  tool_note(&d->out, "kadmium node: %s %s: %s", what, text,
+            kad_strerror(event->error));
+}
+
+/* What a person wants to see of the node's life. */
+static void say(daemon_state *d, const kad_event *event) {
+  char id[KAD_PEER_ID_TEXT_MAX];
+  switch (event->type) {
+    case KAD_EVENT_LISTENING:
+      say_addresses(event);
+      break;
+    case KAD_EVENT_READY:
+      printf("ready, %u peers in the routing table\n", event->count);
+      break;
+    case KAD_EVENT_MODE:
+      tool_note(&d->out, "now a %s", event->server ? "server" : "client");
+      break;
+    case KAD_EVENT_IDENTIFIED:
+      if (d->out.verbose) {
+        tool_note(&d->out, "peer %s is %.*s", tool_peer_text(id, &event->peer),
+                  (int)event->agent.len, (const char *)event->agent.data);
+      }
+      break;
+    default:
+      break;
+  }
+  fflush(stdout);
+}
+
+static void take_event(daemon_state *d, const kad_event *event) {
+  if (event->type == KAD_EVENT_LISTENING) {
+    d->listening = true;
+  }
+  if (event->type == KAD_EVENT_LISTEN_FAILED) {
+    d->listen_error = event->error;
+    say_failure(d, event, "cannot listen on");
+  }
+  if (event->type == KAD_EVENT_DIAL_FAILED) {
+    say_failure(d, event, "cannot join through");
+  }
+  if (!d->out.json) {
+    say(d, event);
+    return;
+  }
+  /* The first line is the one with the addresses. */
+  if (event->type == KAD_EVENT_MODE && !d->listening) {
+    return;
+  }
+  json_t *object = tool_event_json(event);
+  if (object != NULL) {
+    tool_print_json(object, NULL);
+  }
+}
+
+static void take_events(daemon_state *d) {
+  kad_event event;
+  while (kad_node_poll(d->node, &event)) {
+    if (event.request == 0) {
+      take_event(d, &event);
+    } else if (d->control != NULL) {
+      tool_control_event(d->control, &event);
+    }
+  }
+}
+
+static void wait_for_work(daemon_state *d) {
+  struct pollfd fds[2] = {
+      {.fd = kad_node_fd(d->node), .events = POLLIN},
+      {.fd = d->control == NULL ? -1 : tool_control_fd(d->control),
+       .events = POLLIN}};
+  tool_wait(fds, 2, kad_node_timeout(d->node));
+  if (fds[1].revents != 0) {
+    tool_control_read(d->control);
+  }
+}
+
+static int run(daemon_state *d) {
+  while (!tool_interrupted()) {
+    kad_node_drive(d->node);
+    take_events(d);
+    if (d->listen_error != 0 && !d->listening) {
+      return tool_fail(&d->out, d->listen_error, "cannot listen anywhere",
+                       "choose another --listen address");
+    }
+    wait_for_work(d);
+  }
+  tool_note(&d->out, "kadmium node: leaving");
+  return TOOL_OK;
+}
+
+static int start(daemon_state *d, const kad_key_pair *identity) {
+  kad_node_options options;
+  tool_options listening = *d->options;
+  if (listening.listen.count == 0) {
+    listening.listen.items[listening.listen.count++] = "/ip4/0.0.0.0/tcp/4001";
+    listening.listen.items[listening.listen.count++] = "/ip6/::/tcp/4001";
+  }
+  tool_node_options(&options, &listening, identity);
+  int error = kad_node_new(&d->node, &options);
+  if (error < 0) {
+    return tool_fail(&d->out, error, "cannot start the node", NULL);
+  }
+  if (d->out.json) {
+    d->control = tool_control_new(d->node, d->options);
+  }
+  int status = run(d);
+  tool_control_free(d->control);
+  kad_node_free(d->node);
+  return status;
+}
+
+int tool_node(const tool_options *options) {
+  daemon_state d = {.options = options};
+  kad_key_pair *identity = NULL;
+  tool_output_init(&d.out, options);
+  tool_catch_signals();
+  if (!tool_load_identity(&identity, options, &d.out)) {
+    return TOOL_FAILED;
+  }
+  int status = start(&d, identity);
+  kad_key_pair_free(identity);
+  return status;
+}
