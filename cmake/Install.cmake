@@ -1,0 +1,32 @@
+# `make install`: headers, both libraries, the command, and what other builds
+# need to find them.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS kadmium_lib_shared kadmium_lib_static EXPORT kadmium
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/kadmium DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+if(KADMIUM_TOOL)
+  install(TARGETS kadmium RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+# What a static link needs besides, by the folders that are built in.
+set(KADMIUM_REQUIRES_PRIVATE "libcrypto")
+if(KADMIUM_RUNTIME)
+  string(APPEND KADMIUM_REQUIRES_PRIVATE " libuv libcares")
+endif()
+if(KADMIUM_STORE)
+  string(APPEND KADMIUM_REQUIRES_PRIVATE " sqlite3")
+endif()
+configure_file(packaging/kadmium.pc.in kadmium.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/kadmium.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/kadmium)
+configure_package_config_file(packaging/kadmium-config.cmake.in
+  kadmium-config.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(kadmium-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/kadmium-config.cmake
+  ${PROJECT_BINARY_DIR}/kadmium-config-version.cmake
+  DESTINATION ${package_dir})
