@@ -66,9 +66,9 @@ static void keep_validators(kad__node *node, const kad__node_config *config,
                             uint8_t **at) {
   size_t count = 0;
   if (!node->own_network) {
-    node->validator_list[count++] = kad__record_pk_validator();
-    node->validator_list[count++] =
-        kad__record_ipns_validator(&node->allocator);
+    kad__record_pk_validator(&node->validator_list[count++], &node->allocator);
+    kad__record_ipns_validator(&node->validator_list[count++],
+                               &node->allocator);
   }
   for (size_t i = 0; i < config->namespace_count; i++) {
     node->validator_list[count++] =
