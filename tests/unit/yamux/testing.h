@@ -87,9 +87,9 @@ static inline size_t pull(fixture *f, uint8_t *out, size_t cap) {
 /* The next frame's header; its body is dropped. False: there is none. */
 static inline bool next_frame(fixture *f, kad__yamux_frame *out) {
   static uint8_t frame[KAD__YAMUX_HEADER_LEN + 65536];
-  /* Room for one frame without a body, or one and a little: a data frame
-   * needs the longer one, and nothing may follow it. */
-  size_t len = pull(f, frame, KAD__YAMUX_HEADER_LEN);
+  /* Room for a frame without a body; failing that, for exactly the next one
+   * with a body, so that nothing can follow it. */
+  size_t len = kad__yamux_output(f->y, frame, KAD__YAMUX_HEADER_LEN, f->now);
   if (len == 0 && kad__yamux_has_output(f->y)) {
     uint32_t body = f->y->config.frame_max;
     kad__yamux_stream *s =
@@ -97,6 +97,7 @@ static inline bool next_frame(fixture *f, kad__yamux_frame *out) {
     body = s->sendable < body ? s->sendable : body;
     len = pull(f, frame, KAD__YAMUX_HEADER_LEN + body);
   }
+  check(f);
   if (len == 0) {
     return false;
   }

@@ -1,0 +1,543 @@
+/* Peers that break the protocol or abuse it. The names Y-.. are those of the
+ * list of bad input; A.. those of published advisories. */
+#include "testing.h"
+
+typedef struct row {
+  const char *name;
+  const char *hex; /* after stream 1 is open */
+} row;
+
+/* Each ends the session with GoAway(1), from these bytes alone. */
+static const row protocol_errors[] = {
+    {"Y-01 version", "010000010000000100000000"},
+    {"Y-02 type 4", "000400000000000000000000"},
+    {"Y-02 type 255", "00ff00000000000000000000"},
+    {"Y-04 first body beyond the window (A7)", "000000010000000300040001"},
+    {"Y-05 credit overflows (A6)", "0001000000000001ffff0000"},
+    {"Y-06 credit of a SYN overflows (A6)", "0001000100000003ffffffff"},
+    {"Y-07 4 GiB for an unknown stream (A8)", "0000000000000063ffffffff"},
+    {"Y-07 more than 1 MiB", "000000000000006300100001"},
+    {"Y-08 4 GiB for a known stream (A8)", "0000000000000001ffffffff"},
+    {"Y-08 one byte beyond the window", "000000000000000100040001"},
+    {"Y-09 SYN of stream 0", "000000010000000000000000"},
+    {"Y-09 SYN of stream 0 on a window", "000100010000000000000000"},
+    {"Y-09 parity", "000000010000000200000000"},
+    {"Y-09 parity on a window", "000100010000000400000000"},
+    {"Y-09 doubled SYN", "000000010000000100000000"},
+    {"Y-09 doubled SYN on a window", "000100010000000100000000"},
+};
+
+static void test_protocol_errors(void **state) {
+  (void)state;
+  for (size_t i = 0; i < KAD__COUNT(protocol_errors); i++) {
+    const row *r = &protocol_errors[i];
+    print_message("%s\n", r->name);
+    fixture f;
+    fixture_init(&f, false);
+    assert_ok(feed(&f, "000000010000000100000000"));
+    kad__yamux_stream *s = expect_event(&f, KAD__YAMUX_OPENED);
+    write_bytes(s, 100);
+    assert_error(KAD_E_YAMUX, feed(&f, r->hex));
+    assert_ptr_equal(expect_event(&f, KAD__YAMUX_RESET), s);
+    expect_no_event(&f);
+    assert_int_equal(kad__yamux_stream_error(s), KAD_E_YAMUX);
+    expect_dead(&f, KAD_E_YAMUX, 1);
+    assert_int_equal(f.memory.live, 2); /* the session, the owner's stream */
+    fixture_fini(&f);
+  }
+}
+
+/* Y-04 as published, with its body behind it. */
+static void test_first_body_beyond_the_window(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  uint8_t *frame = calloc(1, 12 + 262145);
+  assert_non_null(frame);
+  memcpy(frame, test_hex("000000010000000100040001").data, 12);
+  assert_error(KAD_E_YAMUX, feed_bytes(&f, kad__bytes(frame, 12 + 262145)));
+  expect_no_event(&f);
+  expect_output(&f, "000300000000000000000001");
+  free(frame);
+  fixture_fini(&f);
+}
+
+static void test_allowed_oddities(void **state) {
+  (void)state;
+  static const char *const rows[] = {
+      "000100020000000200000000",       /* Y-11 ACK of what nobody opened */
+      "00010002000000020000ffff",       /* with credit */
+      "000100040000000900000000",       /* FIN, RST of unknown streams */
+      "000100080000000900001001",       /* */
+      "000000080000000900000000",       /* */
+      "000000000000000000000000",       /* nothing for stream 0 */
+      "000100000000000000000001",       /* */
+      "000000000000006300000003616263", /* a few bytes for nobody */
+      "000200020000000000001234",       /* a pong that nobody asked for */
+      "000200000000000000000000",       /* a ping that is neither */
+      "0000ff000000006300000000",       /* flags of the future */
+  };
+  fixture f;
+  fixture_init(&f, false);
+  for (size_t i = 0; i < KAD__COUNT(rows); i++) {
+    assert_ok(feed(&f, rows[i]));
+  }
+  expect_no_event(&f);
+  expect_silence(&f);
+  assert_int_equal(kad__yamux_stats_get(f.y)->unknown_stream_bytes, 3);
+  /* Y-09: any odd id, in any order */
+  accept_stream(&f, 0xffffffff);
+  accept_stream(&f, 5);
+  accept_stream(&f, 3);
+  fixture_fini(&f);
+}
+
+static void test_window_to_the_brim(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  kad__yamux_stream *s = accept_stream(&f, 1);
+  assert_ok(feed_header(&f, KAD__YAMUX_WINDOW_UPDATE, 0, 1,
+                        UINT32_MAX - KAD__YAMUX_INITIAL_WINDOW));
+  assert_int_equal(s->send_window, UINT32_MAX);
+  assert_ok(feed_header(&f, KAD__YAMUX_WINDOW_UPDATE, 0, 1, 0));
+  assert_error(KAD_E_YAMUX, feed_header(&f, KAD__YAMUX_WINDOW_UPDATE, 0, 1, 1));
+  fixture_fini(&f);
+}
+
+/* ---- GoAway ------------------------------------------------------------ */
+
+/* Y-12: any code, any id, and bytes behind it. */
+static void test_go_away(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  kad__yamux_stream *open = accept_stream(&f, 1);
+  kad__yamux_stream *ended = accept_stream(&f, 3);
+  assert_ok(feed_data(&f, 0, 1, 10));
+  assert_ok(feed_data(&f, KAD__YAMUX_FIN, 3, 20));
+  kad__yamux_stream_close_write(ended);
+  discard_output(&f);
+  write_bytes(open, 10);
+  assert_error(KAD_E_GO_AWAY, feed(&f,
+                                   "0003000000000007000000ff"
+                                   "000000000000000100000001"
+                                   "61"));
+  assert_int_equal(kad__yamux_stats_get(f.y)->go_away, 0xff);
+  /* What came before it is delivered, once. */
+  assert_ptr_equal(expect_event(&f, KAD__YAMUX_READABLE), open);
+  assert_ptr_equal(expect_event(&f, KAD__YAMUX_RESET), open);
+  assert_ptr_equal(expect_event(&f, KAD__YAMUX_READABLE), ended);
+  expect_no_event(&f);
+  assert_int_equal(kad__yamux_stream_error(open), KAD_E_GO_AWAY);
+  assert_int_equal(kad__yamux_stream_error(ended), 0);
+  assert_int_equal(kad__yamux_stream_peek(open).len, 10);
+  assert_int_equal(kad__yamux_stream_peek(ended).len, 20);
+  kad__yamux_stream_consume(open, 10);
+  expect_silence(&f);
+  assert_error(KAD_E_GO_AWAY,
+               kad__yamux_stream_write(open, kad__bytes_of("x")));
+  assert_error(KAD_E_GO_AWAY, feed(&f, "00"));
+  assert_error(KAD_E_GO_AWAY, kad__yamux_tick(f.y, f.now + KAD_HOUR));
+  kad__yamux_stream_release(open);
+  kad__yamux_stream_release(ended);
+  assert_int_equal(f.memory.live, 1);
+  fixture_fini(&f);
+}
+
+static void test_we_close(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  kad__yamux_stream *s = accept_stream(&f, 1);
+  assert_ok(kad__yamux_stream_write(s, kad__bytes_of("bye")));
+  kad__yamux_close(f.y, 0x1006);
+  kad__yamux_close(f.y, 1);
+  kad__yamux_stream *t = NULL;
+  assert_error(KAD_E_CLOSED, kad__yamux_stream_open(f.y, &t));
+  expect_output(&f,
+                "000000020000000100000003"
+                "627965"
+                "000300000000000000001006");
+  expect_event(&f, KAD__YAMUX_WRITABLE);
+  /* New streams are refused with "shutdown". */
+  assert_ok(feed_data(&f, KAD__YAMUX_SYN, 3, 5));
+  expect_no_event(&f);
+  expect_output(&f, "000100080000000300001007");
+  fixture_fini(&f);
+}
+
+/* ---- floods ------------------------------------------------------------ */
+
+/* Y-13, A5: pings that nobody reads the answers of. */
+static void test_ping_flood(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  for (uint32_t i = 0; i < 100000; i++) {
+    uint8_t ping[KAD__YAMUX_HEADER_LEN];
+    kad__yamux_frame_encode(ping, KAD__YAMUX_PING, KAD__YAMUX_SYN, 0, i);
+    assert_ok(kad__yamux_input(f.y, kad__bytes(ping, sizeof(ping)), f.now));
+  }
+  check(&f);
+  assert_true(kad__yamux_charge(f.y) < sizeof(kad__yamux) + 2048);
+  assert_int_equal(kad__yamux_stats_get(f.y)->pongs_dropped, 100000 - 32);
+  for (uint32_t i = 0; i < 32; i++) {
+    expect_frame(&f, KAD__YAMUX_PING, KAD__YAMUX_ACK, 0, i);
+  }
+  expect_silence(&f);
+  assert_ok(feed(&f, "0002000100000000deadbeef"));
+  expect_output(&f, "0002000200000000deadbeef");
+  fixture_fini(&f);
+}
+
+/* Y-14: answers that nobody reads pause the input. */
+static void test_congestion(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  size_t queued = 0;
+  for (uint32_t id = 1; queued <= f.config.output_max; id += 2) {
+    assert_false(kad__yamux_congested(f.y));
+    write_bytes(accept_stream(&f, id), 1300);
+    queued += 1300;
+  }
+  assert_true(kad__yamux_congested(f.y));
+  uint8_t out[4096];
+  pull(&f, out, sizeof(out));
+  assert_false(kad__yamux_congested(f.y));
+  fixture_fini(&f);
+}
+
+/* What waits for the peer's window must not pause the input that opens it. */
+static void test_no_congestion_behind_a_window(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  kad__yamux_stream *s = accept_stream(&f, 1);
+  write_bytes(s, (size_t)1 << 20);
+  discard_output(&f);
+  assert_int_equal(kad__yamux_stream_unsent(s),
+                   ((size_t)1 << 20) - KAD__YAMUX_INITIAL_WINDOW);
+  assert_false(kad__yamux_congested(f.y));
+  assert_ok(feed_header(&f, KAD__YAMUX_WINDOW_UPDATE, 0, 1, 1 << 20));
+  assert_true(kad__yamux_congested(f.y));
+  discard_output(&f);
+  assert_int_equal(kad__yamux_stream_unsent(s), 0);
+  fixture_fini(&f);
+}
+
+/* Y-16: more streams than we take. */
+static void test_syn_flood(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  uint32_t id = 1;
+  for (int i = 0; i < 256; i++, id += 2) {
+    assert_ok(feed_header(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_SYN, id, 0));
+  }
+  expect_silence(&f);
+  size_t charge = kad__yamux_charge(f.y);
+  for (int i = 0; i < 1024; i++, id += 2) {
+    assert_ok(feed_data(&f, KAD__YAMUX_SYN, id, 1));
+    expect_frame(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_RST, id, 0x1002);
+  }
+  assert_true(kad__yamux_charge(f.y) <= charge);
+  assert_int_equal(kad__yamux_stats_get(f.y)->streams_refused, 1024);
+  assert_error(KAD_E_LIMIT, feed_header(&f, KAD__YAMUX_WINDOW_UPDATE,
+                                        KAD__YAMUX_SYN, id, 0));
+  expect_dead(&f, KAD_E_LIMIT, 0x1002);
+  /* Nobody had been told of any of them. */
+  expect_no_event(&f);
+  assert_int_equal(f.memory.live, 1);
+  fixture_fini(&f);
+}
+
+/* The refusals that nobody reads are bounded too. */
+static void test_syn_flood_unread(void **state) {
+  (void)state;
+  fixture f;
+  kad__yamux_config config;
+  kad__yamux_config_default(&config);
+  config.max_inbound_streams = 0;
+  fixture_init_with(&f, &config);
+  int result = 0;
+  uint32_t count = 0;
+  for (; result == 0 && count < 1000000; count++) {
+    f.now += KAD_SECOND; /* slow enough for the rate */
+    uint8_t syn[KAD__YAMUX_HEADER_LEN];
+    kad__yamux_frame_encode(syn, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_SYN,
+                            2 * count + 1, 0);
+    result = kad__yamux_input(f.y, kad__bytes(syn, sizeof(syn)), f.now);
+  }
+  assert_error(KAD_E_LIMIT, result);
+  assert_int_equal(count, KAD__YAMUX_MAX_REFUSALS + 1);
+  fixture_fini(&f);
+}
+
+/* Y-17: streams opened and reset at once. */
+static void test_rapid_reset(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  int result = 0;
+  uint32_t count = 0;
+  for (; result == 0 && count < 1000000; count++) {
+    assert_ok(
+        feed_header(&f, KAD__YAMUX_DATA, KAD__YAMUX_SYN, 2 * count + 1, 0));
+    result = feed_header(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_RST,
+                         2 * count + 1, 0);
+    expect_no_event(&f);
+  }
+  assert_error(KAD_E_LIMIT, result);
+  assert_int_equal(count, KAD__YAMUX_RESET_BURST + 1);
+  expect_dead(&f, KAD_E_LIMIT, 0x1002);
+  fixture_fini(&f);
+}
+
+static void test_slow_resets_are_fine(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  for (uint32_t i = 0; i < 20000; i++) {
+    f.now += KAD__YAMUX_RESET_PERIOD;
+    kad__yamux_stream *s = accept_stream(&f, 2 * i + 1);
+    assert_ok(feed_header(&f, KAD__YAMUX_DATA, KAD__YAMUX_RST, 2 * i + 1, 0));
+    expect_event(&f, KAD__YAMUX_RESET);
+    kad__yamux_stream_release(s);
+  }
+  fixture_fini(&f);
+}
+
+/* Y-19, A2: one byte in each frame, on many streams, and nobody reads. */
+static void test_tiny_frames(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  const size_t streams = 16;
+  for (uint32_t i = 0; i < streams; i++) {
+    accept_stream(&f, 2 * i + 1);
+  }
+  size_t idle = f.memory.live_bytes;
+  uint8_t frame[KAD__YAMUX_HEADER_LEN + 1] = {0};
+  for (uint32_t n = 0; n < KAD__YAMUX_INITIAL_WINDOW; n++) {
+    for (uint32_t i = 0; i < streams; i++) {
+      kad__yamux_frame_encode(frame, KAD__YAMUX_DATA, 0, 2 * i + 1, 1);
+      assert_ok(kad__yamux_input(f.y, kad__bytes(frame, sizeof(frame)), f.now));
+    }
+  }
+  check(&f);
+  assert_true(f.memory.live_bytes - idle <=
+              2 * streams * KAD__YAMUX_INITIAL_WINDOW);
+  assert_error(KAD_E_YAMUX, feed(&f, "000000000000000100000001"));
+  fixture_fini(&f);
+}
+
+/* Y-19: all windows together are more than a session may hold unread. */
+static void test_receive_max(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  uint32_t full = f.config.receive_max / KAD__YAMUX_INITIAL_WINDOW;
+  kad__yamux_stream *s = NULL;
+  for (uint32_t i = 0; i <= full; i++) {
+    s = accept_stream(&f, 2 * i + 1);
+    assert_ok(feed_data(&f, 0, 2 * i + 1, KAD__YAMUX_INITIAL_WINDOW));
+    expect_event(&f, i < full ? KAD__YAMUX_READABLE : KAD__YAMUX_RESET);
+  }
+  assert_int_equal(kad__yamux_stream_error(s), KAD_E_LIMIT);
+  assert_int_equal(kad__yamux_stats_get(f.y)->aborted, 1);
+  expect_frame(&f, KAD__YAMUX_PING, KAD__YAMUX_SYN, 0, 1);
+  for (uint32_t i = 0; i < full; i++) {
+    expect_frame(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_ACK, 2 * i + 1, 0);
+  }
+  expect_frame(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_RST, 2 * full + 1,
+               0x1002);
+  assert_true(f.memory.live_bytes < 2 * (size_t)f.config.receive_max);
+  fixture_fini(&f);
+}
+
+/* Y-20: credit in single bytes, with and without something to send. */
+static void test_silly_windows(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  kad__yamux_stream *s = accept_stream(&f, 1);
+  write_bytes(s, KAD__YAMUX_INITIAL_WINDOW + 100000);
+  discard_output(&f);
+  size_t buffers = f.memory.calls;
+  uint8_t update[KAD__YAMUX_HEADER_LEN];
+  uint8_t out[4096];
+  kad__yamux_frame_encode(update, KAD__YAMUX_WINDOW_UPDATE, 0, 1, 1);
+  for (int i = 0; i < 1000000; i++) {
+    assert_ok(kad__yamux_input(f.y, kad__bytes(update, 12), f.now));
+    size_t len = kad__yamux_output(f.y, out, sizeof(out), f.now);
+    assert_int_equal(len, i < 100000 ? 13 : 0);
+  }
+  check(&f);
+  assert_int_equal(f.memory.calls, buffers);
+  fixture_fini(&f);
+}
+
+/* Y-25: ends that never come, of streams that nobody holds. */
+static void test_half_closed_for_ever(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  for (uint32_t i = 0; i < 256; i++) {
+    kad__yamux_stream_release(accept_stream(&f, 2 * i + 1));
+  }
+  discard_output(&f);
+  assert_int_equal(kad__yamux_stream_count(f.y), 0);
+  /* An honest peer gets the time to read our answers ... */
+  assert_ok(feed_data(&f, KAD__YAMUX_SYN, 1001, 0));
+  expect_frame(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_RST, 1001, 0x1002);
+  /* ... and then the oldest gives way. */
+  f.now += KAD__YAMUX_LINGER_MIN;
+  accept_stream(&f, 1003);
+  expect_frame(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_RST, 1, 0);
+  expect_frame(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_ACK, 1003, 0);
+  /* Whatever is left goes after a while. */
+  f.now = START + KAD__YAMUX_LINGER - 1;
+  assert_ok(feed(&f, "000200020000000000000000")); /* not silent */
+  assert_ok(kad__yamux_tick(f.y, f.now));
+  expect_silence(&f);
+  assert_true(kad__yamux_deadline(f.y) == f.now + 1);
+  f.now++;
+  assert_ok(kad__yamux_tick(f.y, f.now));
+  for (uint32_t i = 1; i < 256; i++) {
+    expect_frame(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_RST, 2 * i + 1, 0);
+  }
+  expect_silence(&f);
+  assert_int_equal(f.y->inbound, 1);
+  fixture_fini(&f);
+}
+
+/* ---- bytes for streams that are gone ----------------------------------- */
+
+static void test_drain_budget(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  for (int i = 0; i < 16; i++) {
+    assert_ok(feed_data(&f, 0, 99, 65536));
+  }
+  assert_int_equal(kad__yamux_stats_get(f.y)->unknown_stream_bytes, 1 << 20);
+  assert_ok(feed_data(&f, 0, 99, 0));
+  assert_error(KAD_E_YAMUX, feed_header(&f, KAD__YAMUX_DATA, 0, 99, 1));
+  expect_dead(&f, KAD_E_YAMUX, 1);
+  fixture_fini(&f);
+}
+
+/* What a window allowed may still come after our reset, every time. */
+static void test_drain_of_what_was_allowed(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  for (uint32_t i = 0; i < 100; i++) {
+    f.now += KAD_SECOND;
+    kad__yamux_stream *s = accept_stream(&f, 2 * i + 1);
+    kad__yamux_stream_reset(s, 0);
+    kad__yamux_stream_release(s);
+    discard_output(&f);
+    assert_ok(feed_data(&f, 0, 2 * i + 1, KAD__YAMUX_INITIAL_WINDOW));
+  }
+  assert_int_equal(f.y->drain_budget, KAD__YAMUX_DRAIN_START);
+  fixture_fini(&f);
+}
+
+/* Data behind the peer's own end costs it that stream. */
+static void test_data_behind_the_end(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  kad__yamux_stream *s = accept_stream(&f, 1);
+  assert_ok(feed_data(&f, KAD__YAMUX_FIN, 1, 5));
+  expect_event(&f, KAD__YAMUX_READABLE);
+  assert_ok(feed_data(&f, 0, 1, 5));
+  expect_event(&f, KAD__YAMUX_RESET);
+  assert_int_equal(kad__yamux_stream_error(s), KAD_E_YAMUX);
+  expect_output(&f, "000100080000000100001004");
+  fixture_fini(&f);
+}
+
+/* ---- our own streams --------------------------------------------------- */
+
+/* Y-21, Y-28: a peer that never acknowledges. */
+static void test_unacknowledged_streams(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, true);
+  kad__yamux_stream *streams[600];
+  kad__yamux_stream *s = NULL;
+  for (int i = 0; i < 256; i++) {
+    streams[i] = open_stream(&f);
+  }
+  assert_error(KAD_E_LIMIT, kad__yamux_stream_open(f.y, &s));
+  discard_output(&f);
+  assert_error(KAD_E_LIMIT, kad__yamux_stream_open(f.y, &s));
+  for (uint32_t i = 256; i < 448; i++) {
+    assert_ok(feed_header(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_ACK,
+                          2 * (i - 256) + 1, 0));
+    streams[i] = open_stream(&f);
+    assert_int_equal(f.y->unacked, 256);
+  }
+  /* Y-28: rust-libp2p takes no more than 512 in all. */
+  assert_ok(feed_header(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_ACK, 447, 0));
+  assert_error(KAD_E_LIMIT, kad__yamux_stream_open(f.y, &s));
+  assert_int_equal(f.y->outbound, 448);
+  discard_output(&f);
+  /* One that only waits for the peer's end gives way. */
+  kad__yamux_stream_release(streams[0]);
+  discard_output(&f);
+  assert_error(KAD_E_LIMIT, kad__yamux_stream_open(f.y, &s));
+  f.now += KAD__YAMUX_LINGER_MIN;
+  assert_ok(feed_header(&f, KAD__YAMUX_PING, KAD__YAMUX_ACK, 0, 0));
+  streams[0] = open_stream(&f);
+  expect_frame(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_RST, 1, 0);
+  expect_frame(&f, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_SYN, 897, 0);
+  fixture_fini(&f);
+}
+
+/* Y-26: the last stream ids. */
+static void test_stream_ids_run_out(void **state) {
+  (void)state;
+  fixture f;
+  for (int client = 0; client < 2; client++) {
+    fixture_init(&f, client != 0);
+    f.y->next_id = client != 0 ? UINT32_MAX : UINT32_MAX - 1;
+    kad__yamux_stream *s = open_stream(&f);
+    assert_true(kad__yamux_stream_id(s) >= UINT32_MAX - 1);
+    assert_error(KAD_E_LIMIT, kad__yamux_stream_open(f.y, &s));
+    kad__yamux_close(f.y, 0);
+    fixture_fini(&f);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_protocol_errors),
+      cmocka_unit_test(test_first_body_beyond_the_window),
+      cmocka_unit_test(test_allowed_oddities),
+      cmocka_unit_test(test_window_to_the_brim),
+      cmocka_unit_test(test_go_away),
+      cmocka_unit_test(test_we_close),
+      cmocka_unit_test(test_ping_flood),
+      cmocka_unit_test(test_congestion),
+      cmocka_unit_test(test_no_congestion_behind_a_window),
+      cmocka_unit_test(test_syn_flood),
+      cmocka_unit_test(test_syn_flood_unread),
+      cmocka_unit_test(test_rapid_reset),
+      cmocka_unit_test(test_slow_resets_are_fine),
+      cmocka_unit_test(test_tiny_frames),
+      cmocka_unit_test(test_receive_max),
+      cmocka_unit_test(test_silly_windows),
+      cmocka_unit_test(test_half_closed_for_ever),
+      cmocka_unit_test(test_drain_budget),
+      cmocka_unit_test(test_drain_of_what_was_allowed),
+      cmocka_unit_test(test_data_behind_the_end),
+      cmocka_unit_test(test_unacknowledged_streams),
+      cmocka_unit_test(test_stream_ids_run_out),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
