@@ -71,7 +71,8 @@ int kad__identify_compose(kad__identify *identify, uint8_t *out, size_t cap,
                           const kad__connection_info *info);
 
 /* Takes the whole messages in `in` over into the peerstore, and fills the
- * event of `task`. An error is why nothing was taken over. */
+ * event of `task`. After an error nothing, or for lack of memory not all, was
+ * taken over. */
 int kad__identify_apply(kad__identify *identify, kad__identify_task *task,
                         kad_bytes in, kad_time now);
 

@@ -9,9 +9,6 @@
 #include "protocols/identify_internal.h"
 #include "wire/protobuf.h"
 
-/* Longer names of protocols are no protocols of anybody's. */
-#define PROTOCOL_NAME_MAX 255
-
 enum { ENVELOPE_PAYLOAD = 3, RECORD_ADDRESSES = 3, ADDRESS_MULTIADDR = 1 };
 
 /* Merges the messages in `in`, each with its length. */
@@ -92,43 +89,58 @@ static bool wanted(const kad__identify *identify, kad_bytes address,
          kad__address_scope(address) >= from;
 }
 
+/* What the peer listed before may be stale now; the address at which we reached
+ * it is not. */
+static int forget_listed(kad__peerstore *store,
+                         const kad__connection_info *info, kad_time now) {
+  kad__peerstore_downgrade(store, &info->peer, KAD__ADDRESS_TEMPORARY, now);
+  if (info->inbound) {
+    return 0;
+  }
+  int error = kad__peerstore_add(store, &info->peer, info->remote_address,
+                                 KAD__ADDRESS_CONNECTED, now);
+  return error == KAD_E_NO_MEMORY ? error : 0;
+}
+
+/* Fails for lack of memory alone; what is wrong with an address is counted. */
+static int take_address(kad__identify *identify,
+                        const kad__connection_info *info, kad_bytes address,
+                        kad_time now) {
+  int error = KAD_E_MULTIADDR;
+  if (wanted(identify, address, kad__address_scope(info->remote_address))) {
+    error =
+        kad__peerstore_add(kad__swarm_peerstore(identify->swarm), &info->peer,
+                           address, KAD__ADDRESS_CONNECTED, now);
+  }
+  if (error == KAD_E_NO_MEMORY) {
+    return error;
+  }
+  identify->counters.bad_addresses += error < 0;
+  return 0;
+}
+
 static int take_addresses(kad__identify *identify,
                           const kad__identify_message *m,
                           const kad__connection_info *info, kad_time now) {
   if (m->address_count == 0) {
     return 0;
   }
-  kad__peerstore *store = kad__swarm_peerstore(identify->swarm);
-  kad__scope from = kad__address_scope(info->remote_address);
-  kad__peerstore_downgrade(store, &info->peer, KAD__ADDRESS_TEMPORARY, now);
-  for (size_t i = 0; i < m->address_count; i++) {
-    int error = KAD_E_MULTIADDR;
-    if (wanted(identify, m->addresses[i], from)) {
-      error = kad__peerstore_add(store, &info->peer, m->addresses[i],
-                                 KAD__ADDRESS_CONNECTED, now);
-    }
-    if (error == KAD_E_NO_MEMORY) {
-      return error;
-    }
-    identify->counters.bad_addresses += error < 0;
+  int error = forget_listed(kad__swarm_peerstore(identify->swarm), info, now);
+  for (size_t i = 0; i < m->address_count && error == 0; i++) {
+    error = take_address(identify, info, m->addresses[i], now);
   }
-  return 0;
+  return error;
 }
 
 static int take_protocols(kad__identify *identify, kad__identify_task *task,
-                          kad__identify_message *m) {
+                          const kad__identify_message *m) {
   if (m->protocol_count == 0 && task->kind == KAD__IDENTIFY_PUSH_IN) {
     return 0;
   }
-  size_t count = 0;
-  for (size_t i = 0; i < m->protocol_count; i++) {
-    if (m->protocols[i].len != 0 && m->protocols[i].len <= PROTOCOL_NAME_MAX) {
-      m->protocols[count++] = m->protocols[i];
-    }
-  }
   task->event.protocols_changed = true;
   return kad__peerstore_set_protocols(kad__swarm_peerstore(identify->swarm),
-                                      &task->event.peer, m->protocols, count);
+                                      &task->event.peer, m->protocols,
+                                      m->protocol_count);
 }
 
 static int take_agent(kad__identify *identify, const kad__identify_message *m,
