@@ -314,9 +314,10 @@ kad__id kad__swarm_next_output(kad__swarm *s) {
 static void leave_peer(kad__channel *c) {
   kad__swarm *s = c->swarm;
   kad__swarm_peer *peer = c->peer;
+  int error = c->error == 0 ? KAD_E_CLOSED : c->error;
+  poll_streams(c); /* what came before the end still counts */
   KAD__LIST_EACH(node, &c->streams) {
-    kad__stream_orphaned(KAD__CONTAINER(node, kad__stream, in_channel),
-                         c->error);
+    kad__stream_died(KAD__CONTAINER(node, kad__stream, in_channel), error);
   }
   kad__list_unlink(&c->group);
   s->established--;
@@ -338,6 +339,7 @@ static void leave(kad__channel *c, int error) {
   uint8_t state = c->state;
   c->state = KAD__CHANNEL_CLOSING;
   c->error = error;
+  c->close_by = kad__time_add(s->now, KAD__SWARM_FLUSH_TIMEOUT);
   s->closing++;
   if (state == KAD__CHANNEL_OPEN) {
     leave_peer(c);
@@ -384,7 +386,6 @@ void kad__channel_drop(kad__channel *c, int error) {
     close_now(c);
     return;
   }
-  c->close_by = kad__time_add(c->swarm->now, KAD__SWARM_FLUSH_TIMEOUT);
   kad__channel_touch(c);
   kad__channel_arm(c);
 }

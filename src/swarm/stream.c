@@ -156,22 +156,18 @@ static void die(kad__stream *stream, int error, uint8_t still_told) {
   kad__swarm_tell(c->swarm, &stream->event, KAD__STREAM_DEAD);
 }
 
+/* What has arrived can still be read, so it is told before the end. */
 void kad__stream_died(kad__stream *stream, int error) {
+  bool readable = kad__yamux_stream_peek(stream->inner).len != 0 ||
+                  kad__yamux_stream_ended(stream->inner);
   bool untold = (stream->event.pending & KAD__STREAM_INBOUND) != 0;
-  if (is_unknown(stream) || untold) {
+  if (is_unknown(stream) || (untold && !readable)) {
     kad__stream_destroy(stream);
     return;
   }
-  die(stream, error, 0);
-}
-
-void kad__stream_orphaned(kad__stream *stream, int error) {
-  if (is_unknown(stream)) {
-    kad__stream_destroy(stream);
-    return;
-  }
-  die(stream, error == 0 ? KAD_E_CLOSED : error,
-      KAD__STREAM_INBOUND | KAD__STREAM_OPENED | KAD__STREAM_READABLE);
+  uint8_t told_first =
+      KAD__STREAM_INBOUND | KAD__STREAM_OPENED | KAD__STREAM_READABLE;
+  die(stream, error, readable ? told_first : 0);
 }
 
 void kad__stream_expired(kad__stream *stream, kad_time now) {
@@ -181,7 +177,11 @@ void kad__stream_expired(kad__stream *stream, kad_time now) {
   kad__yamux_stream_reset(stream->inner,
                           stream->agreed ? 0 : KAD__RESET_NEGOTIATION);
   kad__channel_touch(stream->channel);
-  kad__stream_died(stream, KAD_E_TIMEOUT);
+  if (is_unknown(stream)) {
+    kad__stream_destroy(stream);
+  } else {
+    die(stream, KAD_E_TIMEOUT, 0);
+  }
 }
 
 /* ---- for the protocols --------------------------------------------------- */

@@ -432,8 +432,6 @@ bool kad__swarm_listens_on(const kad__swarm *s, kad_bytes transport);
 void kad__stream_adopt(kad__channel *c, kad__yamux_stream *inner);
 void kad__stream_died(kad__stream *stream, int error);
 void kad__stream_expired(kad__stream *stream, kad_time now);
-/* Its connection is over; what has arrived can still be read. */
-void kad__stream_orphaned(kad__stream *stream, int error);
 void kad__stream_destroy(kad__stream *stream);
 /* Sets the timer to the earlier of both deadlines. */
 int kad__stream_arm(kad__stream *stream);
