@@ -1,0 +1,92 @@
+/* A world of virtual time for whole nodes: real Noise, yamux and DHT over
+ * simulated links with latency and loss.
+ *
+ * Nothing here looks at a clock: time jumps from event to event, so an hour of
+ * a network takes seconds, and one seed gives one run. The trace digest covers
+ * every byte that was delivered, when, and to whom; two runs are the same run
+ * exactly when their digests are equal.
+ *
+ * Links are reliable and ordered, as TCP makes them: what is lost arrives
+ * later, by the time that a retransmission takes. A crashed node answers
+ * nothing; what is on its way to it is lost. */
+#ifndef KAD_SIMULATOR_SIMULATOR_H
+#define KAD_SIMULATOR_SIMULATOR_H
+
+#include "node/node.h"
+
+typedef struct kad__simulator kad__simulator;
+
+typedef struct kad__simulator_config {
+  const kad_allocator *allocator;
+  uint64_t seed;
+  kad_time latency_min; /* one way; each pair of nodes has its own */
+  kad_time latency_max;
+  uint32_t loss_per_million; /* of chunks; each loss costs one `retransmit` */
+  kad_time retransmit;
+  kad_time dial_timeout; /* until a dial to a crashed node fails */
+  uint64_t unix_ns;      /* the wall clock at time 0 */
+} kad__simulator_config;
+
+/* 10 to 100 ms, no loss, retransmission after 200 ms. */
+void kad__simulator_config_default(kad__simulator_config *config);
+
+int kad__simulator_new(kad__simulator **out,
+                       const kad__simulator_config *config);
+void kad__simulator_free(kad__simulator *s);
+
+/* Adds a node that listens and joins through node `contact` (or is the first
+ * of its network: KAD__SIMULATOR_NOBODY). `config` gives the protocol, mode and
+ * limits; the simulator fills in identity, seed and addresses. Returns the
+ * node's number, or KAD_E_NO_MEMORY and kin. */
+#define KAD__SIMULATOR_NOBODY UINT32_MAX
+int kad__simulator_add(kad__simulator *s, const kad__node_config *config,
+                       uint32_t contact);
+
+size_t kad__simulator_count(const kad__simulator *s);
+/* NULL after a crash. */
+kad__node *kad__simulator_node(kad__simulator *s, uint32_t number);
+/* Also of a node that has crashed. */
+const kad_peer_id *kad__simulator_id(const kad__simulator *s, uint32_t number);
+
+/* The node is gone, at once and without a word; its peers notice by what they
+ * do not hear. */
+void kad__simulator_crash(kad__simulator *s, uint32_t number);
+/* Cuts every link between the nodes below `border` and the others, or heals
+ * them: what is sent meanwhile is lost. */
+void kad__simulator_partition(kad__simulator *s, uint32_t border, bool on);
+
+/* Starts a request at a node; its events come from kad__simulator_poll. */
+int kad__simulator_start(kad__simulator *s, uint32_t number,
+                         kad_request_id *out, const kad_request *request);
+
+kad_time kad__simulator_now(const kad__simulator *s);
+/* Lets the next thing happen, if it is due by `until`; false otherwise, and
+ * then it is `until`. */
+bool kad__simulator_step(kad__simulator *s, kad_time until);
+/* The next event of any node, in the order in which they happened. */
+bool kad__simulator_poll(kad__simulator *s, uint32_t *number, kad_event *out);
+
+/* Runs until `number` has had the END of `request`, which is returned with the
+ * last result before it (values are copied: valid until the next call). False
+ * when `until` came first. Events of other nodes and requests are dropped. */
+typedef struct kad__simulator_result {
+  kad_event end;
+  kad_event last; /* type KAD_EVENT_END when there was no result */
+  size_t results;
+} kad__simulator_result;
+
+bool kad__simulator_finish(kad__simulator *s, uint32_t number,
+                           kad_request_id request, kad_time until,
+                           kad__simulator_result *out);
+
+/* Everything that has happened so far, as 64 bits. */
+uint64_t kad__simulator_trace(const kad__simulator *s);
+
+typedef struct kad__simulator_counters {
+  uint64_t chunks, bytes, losses, dials;
+} kad__simulator_counters;
+
+const kad__simulator_counters *kad__simulator_counters_get(
+    const kad__simulator *s);
+
+#endif
