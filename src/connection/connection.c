@@ -45,8 +45,8 @@ struct kad__connection {
   bool has_expected;
   int error;         /* why it is dead, or 0 */
   kad_time deadline; /* of the upgrade; 0: an error waits to be told */
-  kad__noise *noise; /* while in HANDSHAKE */
-  kad__yamux *yamux; /* once in OPEN */
+  kad__noise *noise; /* until the handshake is done */
+  kad__yamux *yamux; /* in OPEN; a dialer has it in MUXER already */
   kad__noise_cipher send;
   kad__noise_cipher receive;
   kad__multistream negotiation;
@@ -72,13 +72,19 @@ static int fail(kad__connection *c, int error) {
   return error;
 }
 
+static int new_yamux(kad__connection *c, kad_time now) {
+  return kad__yamux_new(&c->yamux, c->allocator, &c->yamux_config, c->dialer,
+                        now);
+}
+
+/* The end of the climb; a dialer may have its session already. */
 static int open_yamux(kad__connection *c, kad_time now) {
-  int result =
-      kad__yamux_new(&c->yamux, c->allocator, &c->yamux_config, c->dialer, now);
+  int result = c->yamux == NULL ? new_yamux(c, now) : 0;
   if (result < 0) {
     return result;
   }
   c->phase = OPEN;
+  c->deadline = KAD_TIME_NEVER;
   return 0;
 }
 
@@ -146,12 +152,20 @@ static int write_handshake(kad__connection *c, kad_bytes payload) {
 static int begin_handshake(kad__connection *c) {
   int result = kad__security_handshake(&c->noise, c->security, c->allocator,
                                        c->random, c->dialer);
-  if (result < 0) {
+  if (result < 0 || !c->dialer) {
     return result;
   }
-  c->phase = HANDSHAKE;
   /* The first message of XX is not encrypted, and libp2p sends no payload. */
-  return c->dialer ? write_handshake(c, (kad_bytes){0}) : 0;
+  return write_handshake(c, (kad_bytes){0});
+}
+
+/* A dialer that has one proposal only need not wait for the answer: when it is
+ * not agreed, the connection fails in any case. So the first handshake message
+ * travels with the proposal, as rust-libp2p sends it too, and saves a round
+ * trip. */
+static int begin(kad__connection *c) {
+  int result = begin_negotiation(c, &security_names, &c->out);
+  return result == 0 && c->dialer ? begin_handshake(c) : result;
 }
 
 /* The handshake is done. A muxer that both sides named inside it is agreed;
@@ -164,7 +178,9 @@ static int end_handshake(kad__connection *c, bool early_muxer, kad_time now) {
     return open_yamux(c, now);
   }
   c->phase = MUXER;
-  return begin_negotiation(c, &muxer_names, &c->plain_out);
+  int result = begin_negotiation(c, &muxer_names, &c->plain_out);
+  /* As with the security, a dialer with one proposal need not wait. */
+  return result == 0 && c->dialer ? new_yamux(c, now) : result;
 }
 
 static int take_handshake(kad__connection *c, uint8_t *message, size_t len,
@@ -191,7 +207,11 @@ static int take_handshake(kad__connection *c, uint8_t *message, size_t len,
 static int negotiate_security(kad__connection *c, kad_bytes message) {
   int result = kad__multistream_read(&c->negotiation, &security_names, &message,
                                      &c->out, c->allocator);
-  return result == 1 ? begin_handshake(c) : result;
+  if (result != 1) {
+    return result;
+  }
+  c->phase = HANDSHAKE;
+  return c->dialer ? 0 : begin_handshake(c);
 }
 
 /* Messages and frames need not coincide: a message may be cut by the end of a
@@ -441,7 +461,7 @@ int kad__connection_new(kad__connection **out,
     c->expected = *expected;
     c->has_expected = true;
   }
-  int result = begin_negotiation(c, &security_names, &c->out);
+  int result = begin(c);
   if (result < 0) {
     kad__connection_free(c);
     return result;
@@ -486,7 +506,7 @@ kad_time kad__connection_deadline(const kad__connection *c) {
   if (c->error != 0 || c->yamux == NULL) {
     return c->deadline;
   }
-  return kad__yamux_deadline(c->yamux);
+  return kad__time_min(c->deadline, kad__yamux_deadline(c->yamux));
 }
 
 int kad__connection_tick(kad__connection *c, kad_time now) {
@@ -494,10 +514,10 @@ int kad__connection_tick(kad__connection *c, kad_time now) {
     c->deadline = KAD_TIME_NEVER;
     return c->error;
   }
-  if (c->yamux == NULL) {
-    return now >= c->deadline ? fail(c, KAD_E_TIMEOUT) : 0;
+  if (now >= c->deadline) {
+    return fail(c, KAD_E_TIMEOUT);
   }
-  int result = kad__yamux_tick(c->yamux, now);
+  int result = c->yamux == NULL ? 0 : kad__yamux_tick(c->yamux, now);
   return result < 0 ? fail(c, result) : 0;
 }
 

@@ -54,7 +54,9 @@ size_t kad__connection_output(kad__connection *c, uint8_t *out, size_t cap,
 bool kad__connection_has_output(const kad__connection *c);
 bool kad__connection_congested(const kad__connection *c);
 
-/* True from the moment at which streams can be opened. */
+/* True from the moment at which streams can be opened. A dialer need not wait
+ * for the peer's last word: should that be a refusal, input fails with
+ * KAD_E_NO_PROTOCOL. */
 bool kad__connection_established(const kad__connection *c);
 /* The proven identity; valid once established. Borrowed. */
 const kad_peer_id *kad__connection_peer(const kad__connection *c);

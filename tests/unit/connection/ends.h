@@ -56,6 +56,7 @@ typedef struct puppet {
   kad__noise *noise;
   kad__noise_cipher send;
   kad__noise_cipher receive;
+  kad__buffer unheard; /* arrived behind the handshake, encrypted */
   bool dialer;
 } puppet;
 

@@ -54,8 +54,9 @@ static void test_before(void **state) {
   end(&f);
 }
 
-/* The dialer's first write is header and proposal; the listener's, before it
- * has heard anything, the header. */
+/* The dialer's first write is header, proposal and, without waiting for the
+ * answer, the first Noise message; the listener's, before it has heard
+ * anything, the header. */
 static void test_first_bytes(void **state) {
   (void)state;
   fixture f;
@@ -63,8 +64,9 @@ static void test_first_bytes(void **state) {
   kad__buffer wire = {0};
   assert_ok(test_end_connect(&f.a, true, NULL, 1, 0));
   test_end_drain(&f.a, &wire, 0);
-  assert_bytes_equal(kad__buffer_bytes(&wire),
-                     LITERAL(MULTISTREAM_HEADER NOISE_NAME));
+  kad_bytes start = LITERAL(MULTISTREAM_HEADER NOISE_NAME "\0\x20");
+  assert_true(kad__bytes_start(kad__buffer_bytes(&wire), start));
+  assert_int_equal(kad__buffer_len(&wire), start.len + 32);
   kad__buffer_fini(&wire, kad_allocator_default());
   assert_ok(test_end_connect(&f.b, false, NULL, 2, 0));
   test_end_drain(&f.b, &wire, 0);
@@ -220,6 +222,7 @@ static void test_muxer_listener(void **state) {
   test_end_fini(&b);
 }
 
+/* A dialer proposes the one muxer there is and goes on as if it were agreed. */
 static void test_muxer_dialer(void **state) {
   (void)state;
   static const char *const other[] = {"/mplex/6.7.0"};
@@ -227,31 +230,60 @@ static void test_muxer_dialer(void **state) {
     test_end a;
     puppet p;
     uint8_t room[512];
+    kad__buffer heard = {0};
+    kad__yamux_stream *s = NULL;
     test_end_init(&a, 2);
     puppet_init(&p, 3, false);
     assert_ok(test_end_connect(&a, true, NULL, 1, 0));
     assert_ok(puppet_handshake(&p, &a, puppet_payload(&p, room, other, count),
                                NULL, NULL, 0));
-    assert_false(kad__connection_established(a.c));
-    assert_ok(puppet_say(&p, &a, LITERAL(MULTISTREAM_HEADER YAMUX_NAME), 0));
     assert_true(kad__connection_established(a.c));
+    assert_true(kad__connection_deadline(a.c) <= TEST_TIMEOUT);
+    assert_ok(kad__yamux_stream_open(kad__connection_yamux(a.c), &s));
+    assert_ok(kad__yamux_stream_write(s, LITERAL("abc")));
+    puppet_hear(&p, &a, &heard, 0);
+    kad_bytes start = LITERAL(MULTISTREAM_HEADER YAMUX_NAME "\0");
+    assert_true(kad__bytes_start(kad__buffer_bytes(&heard), start));
+    kad__buffer_fini(&heard, kad_allocator_default());
+    /* The answer, and yamux behind it. */
+    assert_ok(puppet_say(
+        &p, &a,
+        LITERAL(MULTISTREAM_HEADER YAMUX_NAME "\0\0\0\2\0\0\0\1\0\0\0\3def"),
+        0));
+    assert_bytes_equal(kad__yamux_stream_peek(s), LITERAL("def"));
     puppet_fini(&p);
     test_end_fini(&a);
   }
+}
+
+static void begin_muxer_dialer(test_end *a, puppet *p) {
+  uint8_t room[512];
+  test_end_init(a, 2);
+  puppet_init(p, 3, false);
+  assert_ok(test_end_connect(a, true, NULL, 1, 0));
+  assert_ok(
+      puppet_handshake(p, a, puppet_payload(p, room, NULL, 0), NULL, NULL, 0));
 }
 
 static void test_muxer_refused(void **state) {
   (void)state;
   test_end a;
   puppet p;
-  uint8_t room[512];
-  test_end_init(&a, 2);
-  puppet_init(&p, 3, false);
-  assert_ok(test_end_connect(&a, true, NULL, 1, 0));
-  assert_ok(puppet_handshake(&p, &a, puppet_payload(&p, room, NULL, 0), NULL,
-                             NULL, 0));
+  begin_muxer_dialer(&a, &p);
   assert_error(KAD_E_NO_PROTOCOL,
                puppet_say(&p, &a, LITERAL(MULTISTREAM_HEADER "\x03na\n"), 0));
+  puppet_fini(&p);
+  test_end_fini(&a);
+}
+
+/* Streams can be opened, and yet the upgrade has its deadline until the peer
+ * has agreed. */
+static void test_muxer_not_answered(void **state) {
+  (void)state;
+  test_end a;
+  puppet p;
+  begin_muxer_dialer(&a, &p);
+  assert_error(KAD_E_TIMEOUT, kad__connection_tick(a.c, TEST_TIMEOUT));
   puppet_fini(&p);
   test_end_fini(&a);
 }
@@ -477,7 +509,11 @@ static void test_many_muxers(void **state) {
     assert_ok(
         puppet_handshake(&p, &e, with_many_muxers(&p, room), NULL, NULL, 0));
     /* The handshake holds, and the muxer is left to multistream. */
-    assert_false(kad__connection_established(e.c));
+    kad__buffer heard = {0};
+    puppet_hear(&p, &e, &heard, 0);
+    assert_true(kad__bytes_start(kad__buffer_bytes(&heard),
+                                 LITERAL(MULTISTREAM_HEADER)));
+    kad__buffer_fini(&heard, kad_allocator_default());
     puppet_fini(&p);
     test_end_fini(&e);
   }
@@ -851,6 +887,7 @@ int main(void) {
       cmocka_unit_test(test_muxer_listener),
       cmocka_unit_test(test_muxer_dialer),
       cmocka_unit_test(test_muxer_refused),
+      cmocka_unit_test(test_muxer_not_answered),
       cmocka_unit_test(test_muxer_cut),
       cmocka_unit_test(test_early_muxer),
       cmocka_unit_test(test_first_message_lengths),
