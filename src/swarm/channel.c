@@ -236,7 +236,7 @@ static void poll_streams(kad__channel *c) {
     } else if (event.type == KAD__YAMUX_READABLE) {
       kad__stream_readable(stream);
     } else if (event.type == KAD__YAMUX_WRITABLE) {
-      kad__swarm_tell(c->swarm, &stream->event, KAD__STREAM_WRITABLE);
+      kad__stream_writable(stream);
     } else {
       kad__stream_died(stream, kad__yamux_stream_error(event.stream));
     }

@@ -51,6 +51,15 @@ static int send_held(kad__stream *stream) {
   return result;
 }
 
+/* Not when all that came was read with an earlier event. */
+static void tell_readable(kad__stream *stream) {
+  if (kad__yamux_stream_peek(stream->inner).len != 0 ||
+      kad__yamux_stream_ended(stream->inner)) {
+    kad__swarm_tell(stream->channel->swarm, &stream->event,
+                    KAD__STREAM_READABLE);
+  }
+}
+
 static void agree(kad__stream *stream) {
   kad__swarm *s = stream->channel->swarm;
   uint16_t selected = stream->negotiation.selected;
@@ -71,10 +80,7 @@ static void agree(kad__stream *stream) {
     fail(stream, result);
     return;
   }
-  if (kad__yamux_stream_peek(stream->inner).len != 0 ||
-      kad__yamux_stream_ended(stream->inner)) {
-    kad__swarm_tell(s, &stream->event, KAD__STREAM_READABLE);
-  }
+  tell_readable(stream);
 }
 
 static void negotiate(kad__stream *stream) {
@@ -106,9 +112,15 @@ void kad__stream_readable(kad__stream *stream) {
     return;
   }
   if (stream->agreed) {
-    kad__swarm_tell(stream->channel->swarm, &stream->event,
-                    KAD__STREAM_READABLE);
-    return;
+    tell_readable(stream);
+  } else {
+    negotiate(stream);
   }
-  negotiate(stream);
+}
+
+void kad__stream_writable(kad__stream *stream) {
+  if (stream->agreed && stream->error == 0) {
+    kad__swarm_tell(stream->channel->swarm, &stream->event,
+                    KAD__STREAM_WRITABLE);
+  }
 }

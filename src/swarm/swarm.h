@@ -114,7 +114,8 @@ typedef enum kad__swarm_event_type {
   KAD__SWARM_STREAM_INBOUND,  /* stream, tag: the peer opened it */
   KAD__SWARM_STREAM_OPENED,   /* stream, tag: ours is negotiated */
   KAD__SWARM_STREAM_READABLE, /* stream: bytes or the end */
-  KAD__SWARM_STREAM_WRITABLE, /* stream: what was queued has left */
+  KAD__SWARM_STREAM_WRITABLE, /* stream: what was queued has left; not told
+                                 before STREAM_OPENED or STREAM_INBOUND */
   KAD__SWARM_STREAM_DEAD      /* stream, error: only release is left */
 } kad__swarm_event_type;
 

@@ -439,5 +439,7 @@ int kad__stream_arm(kad__stream *stream);
 int kad__negotiation_start(kad__stream *stream);
 /* Bytes or the end have arrived: negotiates, or tells the owner. */
 void kad__stream_readable(kad__stream *stream);
+/* What was queued has left: told once the protocol is agreed. */
+void kad__stream_writable(kad__stream *stream);
 
 #endif
