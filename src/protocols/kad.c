@@ -107,29 +107,27 @@ int kad__kad_set_mode(kad__kad *kad, kad__dht_mode mode) {
 
 /* ---- what the DHT is told of peers ------------------------------------- */
 
-static void confirm_all(kad__kad *kad, const kad__connection_info *info,
-                        kad_time now) {
+/* The list as a whole first, so that the peer enters with all of it; then one
+ * by one what may be new of a peer that is in already. The DHT prefers what it
+ * hears last, and nothing is better than an address that we have dialled. The
+ * source port of an inbound connection is nobody's address. */
+static void confirm(kad__kad *kad, const kad__connection_info *info,
+                    kad_bytes list, kad_time now) {
   kad_bytes peer = kad_peer_id_bytes(&info->peer);
-  /* The source port of an inbound connection is nobody's address. */
-  kad_bytes dialed = info->inbound ? kad__bytes(NULL, 0) : info->remote_address;
-  size_t told = 0;
-  if (dialed.len != 0) {
-    (void)kad__dht_peer_confirmed(kad->dht, peer, dialed, now);
-    told++;
+  kad_bytes addresses[CONFIRMED_ADDRESSES];
+  size_t count = 0;
+  kad__dht_peer_known(kad->dht, peer, list);
+  while (count < CONFIRMED_ADDRESSES &&
+         kad__addresses_next(&list, &addresses[count])) {
+    count++;
   }
-  size_t len =
-      kad__peerstore_addresses(kad__swarm_peerstore(kad->swarm), &info->peer,
-                               kad->own_list, sizeof(kad->own_list), now);
-  kad_bytes list = kad__bytes(kad->own_list, len);
-  kad_bytes address;
-  while (told < CONFIRMED_ADDRESSES && kad__addresses_next(&list, &address)) {
-    if (!kad__bytes_equal(address, dialed)) {
-      (void)kad__dht_peer_confirmed(kad->dht, peer, address, now);
-      told++;
-    }
+  for (size_t i = count; i-- > 0;) {
+    (void)kad__dht_peer_confirmed(kad->dht, peer, addresses[i], now);
   }
-  if (told == 0) {
-    (void)kad__dht_peer_confirmed(kad->dht, peer, dialed, now);
+  kad_bytes dialled =
+      info->inbound ? kad__bytes(NULL, 0) : info->remote_address;
+  if (dialled.len != 0 || count == 0) {
+    (void)kad__dht_peer_confirmed(kad->dht, peer, dialled, now);
   }
 }
 
@@ -139,24 +137,28 @@ void kad__kad_peer_identified(kad__kad *kad, kad__id connection,
   if (!kad__swarm_connection(kad->swarm, connection, &info)) {
     return;
   }
-  if (kad__peerstore_speaks(kad__swarm_peerstore(kad->swarm), peer,
-                            kad->protocol)) {
-    confirm_all(kad, &info, now);
-  } else {
-    kad__dht_peer_unsupported(kad->dht, kad_peer_id_bytes(peer), now);
+  const kad__peerstore *store = kad__swarm_peerstore(kad->swarm);
+  size_t len = kad__peerstore_addresses(store, peer, kad->list_space,
+                                        sizeof(kad->list_space), now);
+  kad_bytes list = kad__bytes(kad->list_space, len);
+  if (kad__peerstore_speaks(store, peer, kad->protocol)) {
+    confirm(kad, &info, list, now);
+    return;
   }
+  kad__dht_peer_unsupported(kad->dht, kad_peer_id_bytes(peer), now);
+  kad__dht_peer_known(kad->dht, kad_peer_id_bytes(peer), list);
 }
 
 /* An entry without any address is refused by most, so where none is of use to
  * the peer it gets the private ones all the same. */
 static kad_bytes own_list(kad__kad *kad, kad__scope scope) {
-  size_t len = kad__own_addresses_list(kad->config.own, kad->own_list,
-                                       sizeof(kad->own_list), scope);
+  size_t len = kad__own_addresses_list(kad->config.own, kad->list_space,
+                                       sizeof(kad->list_space), scope);
   if (len == 0 && scope == KAD__SCOPE_PUBLIC) {
-    len = kad__own_addresses_list(kad->config.own, kad->own_list,
-                                  sizeof(kad->own_list), KAD__SCOPE_PRIVATE);
+    len = kad__own_addresses_list(kad->config.own, kad->list_space,
+                                  sizeof(kad->list_space), KAD__SCOPE_PRIVATE);
   }
-  return kad__bytes(kad->own_list, len);
+  return kad__bytes(kad->list_space, len);
 }
 
 void kad__kad_fill_own(kad__kad *kad, kad__wire_peer *peers, size_t count,
@@ -213,7 +215,8 @@ static void handle_dial_failed(kad__kad *kad, const kad__swarm_event *event,
 
 static void handle_disconnected(kad__kad *kad, const kad__swarm_event *event,
                                 kad_time now) {
-  if (event->last) {
+  /* Another connection may have come up since. */
+  if (event->last && !kad__swarm_connected(kad->swarm, &event->peer)) {
     kad__dht_peer_disconnected(kad->dht, kad_peer_id_bytes(&event->peer), now);
   }
   kad__kad_peer_lost(kad, &event->peer, now);

@@ -34,7 +34,7 @@ struct kad__kad {
   /* Scratch: far too large for a stack, and never in use twice. */
   kad__message request;
   kad__message reply;
-  uint8_t own_list[KAD__OWN_ADDRESSES_MAX];
+  uint8_t list_space[KAD__OWN_ADDRESSES_MAX];
   kad__kad_counters counters;
 };
 

@@ -86,6 +86,17 @@ void kad__dht_peer_unreachable(kad__dht *dht, kad_bytes peer, kad_time now) {
   (void)add_peer_line(dht, FAKE_UNREACHABLE, peer);
 }
 
+void kad__dht_peer_known(kad__dht *dht, kad_bytes peer, kad_bytes addresses) {
+  fake_line *line = add_peer_line(dht, FAKE_KNOWN, peer);
+  if (addresses.len > sizeof(line->address)) {
+    abort();
+  }
+  if (addresses.len != 0) {
+    memcpy(line->address, addresses.data, addresses.len);
+  }
+  line->address_len = addresses.len;
+}
+
 bool kad__dht_poll_call(kad__dht *dht, kad__dht_call *out) {
   if (dht->call_next == dht->call_count) {
     return false;

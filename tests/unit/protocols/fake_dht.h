@@ -15,6 +15,7 @@ typedef enum fake_told {
   FAKE_UNSUPPORTED,
   FAKE_DISCONNECTED,
   FAKE_UNREACHABLE,
+  FAKE_KNOWN,
   FAKE_ANSWERED
 } fake_told;
 

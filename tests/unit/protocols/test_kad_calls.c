@@ -539,14 +539,23 @@ static void confirms_with_dialed_and_listed_addresses(void **state) {
                                  KAD__ADDRESS_CONNECTED, f->now));
   }
   identified(f, true);
-  assert_int_equal(f->dht->log_count, 2);
-  for (size_t i = 0; i < 2; i++) {
-    const fake_line *line = &f->dht->log[i];
+  /* The whole list, then each, the dialled one last of all. */
+  assert_int_equal(f->dht->log_count, 4);
+  assert_int_equal(f->dht->log[0].told, FAKE_KNOWN);
+  kad_bytes list =
+      kad__bytes(f->dht->log[0].address, f->dht->log[0].address_len);
+  assert_int_equal(kad__addresses_count(list), 2);
+  kad_bytes order[] = {other, dialed, dialed};
+  for (size_t i = 0; i < 3; i++) {
+    const fake_line *line = &f->dht->log[1 + i];
     assert_int_equal(line->told, FAKE_CONFIRMED);
-    assert_bytes_equal(kad__bytes(line->address, line->address_len), both[i]);
+    assert_bytes_equal(kad__bytes(line->address, line->address_len), order[i]);
   }
+  /* A client is no server, but those who look for it shall find it. */
   identified(f, false);
-  assert_int_equal(last(f)->told, FAKE_UNSUPPORTED);
+  assert_int_equal(f->dht->log[4].told, FAKE_UNSUPPORTED);
+  assert_int_equal(last(f)->told, FAKE_KNOWN);
+  assert_int_equal(last(f)->address_len, list.len);
 }
 
 static void an_inbound_address_is_nobodys(void **state) {
@@ -554,9 +563,24 @@ static void an_inbound_address_is_nobodys(void **state) {
   f->connection = fake_connect(f->swarm, &f->peer, kad__bytes(NULL, 0),
                                "/ip4/10.0.0.9/tcp/50000", true);
   identified(f, true);
-  assert_int_equal(f->dht->log_count, 1);
+  assert_int_equal(f->dht->log_count, 2);
+  assert_int_equal(f->dht->log[0].address_len, 0);
   assert_int_equal(last(f)->told, FAKE_CONFIRMED);
   assert_int_equal(last(f)->address_len, 0);
+}
+
+static void disconnected_means_from_all(void **state) {
+  fixture *f = *state;
+  connect_to(f, true);
+  kad__id first = f->connection;
+  connect_to(f, true);
+  kad__id second = f->connection;
+  f->connection = first;
+  disconnect(f); /* told as the last, but another has come since */
+  assert_int_equal(f->dht->log_count, 0);
+  f->connection = second;
+  disconnect(f);
+  assert_int_equal(last(f)->told, FAKE_DISCONNECTED);
 }
 
 static void modes(void **state) {
@@ -660,6 +684,7 @@ int main(void) {
       TEST(an_announcement_may_be_echoed),
       TEST(confirms_with_dialed_and_listed_addresses),
       TEST(an_inbound_address_is_nobodys),
+      TEST(disconnected_means_from_all),
       TEST(modes),
       TEST(new_needs_memory),
       TEST(a_call_survives_lack_of_memory),
