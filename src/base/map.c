@@ -145,12 +145,11 @@ static void sip_word(sip_state *s, uint64_t word) {
   s->a ^= word;
 }
 
-static uint64_t load_little(const uint8_t *p, size_t len) {
-  uint64_t word = 0;
-  for (size_t i = 0; i < len; i++) {
-    word |= (uint64_t)p[i] << (8 * i);
-  }
-  return word;
+/* Written out, since compilers make one load of it. */
+static uint64_t load64_little(const uint8_t *p) {
+  return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
+         (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 |
+         (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
 }
 
 uint64_t kad__siphash(const uint64_t secret[2], kad_bytes key) {
@@ -160,10 +159,13 @@ uint64_t kad__siphash(const uint64_t secret[2], kad_bytes key) {
                  .d = secret[1] ^ UINT64_C(0x7465646279746573)};
   size_t i = 0;
   for (; key.len - i >= 8; i += 8) {
-    sip_word(&s, load_little(key.data + i, 8));
+    sip_word(&s, load64_little(key.data + i));
   }
-  uint64_t tail = key.len == i ? 0 : load_little(key.data + i, key.len - i);
-  sip_word(&s, tail | (uint64_t)key.len << 56);
+  uint64_t tail = (uint64_t)key.len << 56;
+  for (unsigned shift = 0; i < key.len; i++, shift += 8) {
+    tail |= (uint64_t)key.data[i] << shift;
+  }
+  sip_word(&s, tail);
   s.c ^= 0xff;
   for (int round = 0; round < 3; round++) {
     sip_round(&s);

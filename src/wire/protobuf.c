@@ -133,18 +133,26 @@ void kad__pb_put_varint(kad__pb_writer *w, uint32_t number, uint64_t value) {
   }
 }
 
+static void write_header(kad__pb_writer *w, uint32_t number, size_t len) {
+  write_varint(w, (uint64_t)number << 3 | KAD__PB_BYTES);
+  write_varint(w, len);
+}
+
 void kad__pb_put_header(kad__pb_writer *w, uint32_t number, size_t len) {
   if (has_room(w, tag_len(number) + varint_len(len))) {
-    write_varint(w, (uint64_t)number << 3 | KAD__PB_BYTES);
-    write_varint(w, len);
+    write_header(w, number, len);
   }
 }
 
 void kad__pb_put_bytes(kad__pb_writer *w, uint32_t number, kad_bytes bytes) {
   /* All or nothing, so that a header never stands without its bytes. */
-  if (has_room(w, kad__pb_bytes_len(number, bytes.len))) {
-    kad__pb_put_header(w, number, bytes.len);
-    kad__pb_put_raw(w, bytes);
+  if (!has_room(w, kad__pb_bytes_len(number, bytes.len))) {
+    return;
+  }
+  write_header(w, number, bytes.len);
+  if (bytes.len != 0) {
+    memcpy(w->at, bytes.data, bytes.len);
+    w->at += bytes.len;
   }
 }
 
