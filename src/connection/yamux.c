@@ -232,6 +232,20 @@ static bool tells_peer(int error, uint32_t *code) {
   return error == KAD_E_YAMUX || error == KAD_E_LIMIT;
 }
 
+static void fail_stream(kad__yamux_stream *s, int error) {
+  /* What arrived before an orderly end is as good as ever. */
+  bool orderly = error == KAD_E_GO_AWAY;
+  if (s->released || (!s->announced && !orderly)) {
+    kad__yamux_remove(s);
+  } else if (s->error == 0 && !kad__yamux_finished(s)) {
+    kad__yamux_kill(s, error, orderly);
+    kad__yamux_raise(s, KAD__YAMUX_RESET);
+  } else {
+    s->reset_due = false;
+    kad__yamux_schedule(s);
+  }
+}
+
 int kad__yamux_fail(kad__yamux *y, int error) {
   y->error = error;
   y->body = NULL;
@@ -243,17 +257,7 @@ int kad__yamux_fail(kad__yamux *y, int error) {
   y->refusals = 0;
   remove_all(&y->lingering);
   KAD__LIST_EACH(node, &y->streams) {
-    kad__yamux_stream *s = member_of(node);
-    if (!s->announced || s->released) {
-      kad__yamux_remove(s);
-    } else if (!kad__yamux_finished(s) && s->error == 0) {
-      /* What arrived before an orderly end is as good as ever. */
-      kad__yamux_kill(s, error, error == KAD_E_GO_AWAY);
-      kad__yamux_raise(s, KAD__YAMUX_RESET);
-    } else {
-      s->reset_due = false;
-      kad__yamux_schedule(s);
-    }
+    fail_stream(member_of(node), error);
   }
   return error;
 }
@@ -279,6 +283,13 @@ void kad__yamux_raise(kad__yamux_stream *s, kad__yamux_event_type type) {
   }
 }
 
+void kad__yamux_lower(kad__yamux_stream *s, unsigned events) {
+  s->events &= (uint8_t)~events;
+  if (s->events == 0) {
+    kad__list_unlink(&s->waking);
+  }
+}
+
 bool kad__yamux_poll(kad__yamux *y, kad__yamux_event *out) {
   if (kad__list_empty(&y->waking)) {
     return false;
@@ -289,13 +300,10 @@ bool kad__yamux_poll(kad__yamux *y, kad__yamux_event *out) {
   while ((s->events & 1u << type) == 0) {
     type++;
   }
-  s->events &= (uint8_t) ~(1u << type);
-  if (s->events == 0) {
-    kad__list_unlink(&s->waking);
-  }
+  kad__yamux_lower(s, 1u << type);
   if (type == KAD__YAMUX_OPENED) {
     s->announced = true;
-    s->ack_due = true;
+    s->ack_due = s->error == 0;
     kad__yamux_schedule(s);
   }
   *out = (kad__yamux_event){.type = (kad__yamux_event_type)type, .stream = s};

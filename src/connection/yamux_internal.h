@@ -158,6 +158,8 @@ void kad__yamux_start_ping(kad__yamux *y);
  * end; false when there is none that may go. */
 bool kad__yamux_evict(kad__yamux *y, bool inbound);
 void kad__yamux_raise(kad__yamux_stream *s, kad__yamux_event_type type);
+/* Takes back those of `events` (1 << type each) that were not polled yet. */
+void kad__yamux_lower(kad__yamux_stream *s, unsigned events);
 
 /* ---- yamux_stream.c ---------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 
 #define UNSENT_MAX (((size_t)4 << 20) + ((size_t)64 << 10))
 #define SESSION_UNSENT_MAX ((size_t)16 << 20)
+#define ALL_EVENTS 0xffu
 
 /* ---- buffers ----------------------------------------------------------- */
 
@@ -116,8 +117,7 @@ void kad__yamux_flushed(kad__yamux_stream *s) {
 
 /* The owner is told no more, and holds the stream no more. */
 static void disown(kad__yamux_stream *s) {
-  s->events = 0;
-  kad__list_unlink(&s->waking);
+  kad__yamux_lower(s, ALL_EVENTS);
   s->user = NULL;
   s->released = true;
   s->session->held--;
@@ -131,10 +131,7 @@ void kad__yamux_kill(kad__yamux_stream *s, int error, bool keep_input) {
   kad__yamux_ungrant(s);
   kad__yamux_flushed(s);
   drop_output(s);
-  s->events &= keep_input ? 1u << KAD__YAMUX_READABLE : 0u;
-  if (s->events == 0) {
-    kad__list_unlink(&s->waking);
-  }
+  kad__yamux_lower(s, keep_input ? 1u << KAD__YAMUX_WRITABLE : ALL_EVENTS);
   if (!keep_input) {
     kad__yamux_drop_input(s);
   }
@@ -256,6 +253,7 @@ int kad__yamux_stream_reserve(kad__yamux_stream *s, uint8_t **out, size_t len) {
 void kad__yamux_stream_commit(kad__yamux_stream *s, size_t len) {
   kad__buffer_commit(&s->out, len);
   s->session->queued += len;
+  kad__yamux_lower(s, 1u << KAD__YAMUX_WRITABLE);
   kad__yamux_schedule(s);
 }
 
@@ -285,8 +283,7 @@ void kad__yamux_stream_close_write(kad__yamux_stream *s) {
 void kad__yamux_stream_reset(kad__yamux_stream *s, uint32_t code) {
   kad__yamux_abort(s, KAD_E_STREAM_RESET, code);
   kad__yamux_drop_input(s);
-  s->events = 0;
-  kad__list_unlink(&s->waking);
+  kad__yamux_lower(s, ALL_EVENTS);
 }
 
 int kad__yamux_stream_error(const kad__yamux_stream *s) {

@@ -145,6 +145,27 @@ static void test_go_away(void **state) {
   fixture_fini(&f);
 }
 
+/* One read brings a stream, its bytes and GoAway: a message that wants no
+ * answer is still heard. */
+static void test_go_away_at_once(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, false);
+  assert_error(KAD_E_GO_AWAY, feed(&f,
+                                   "000000010000000100000002"
+                                   "6869"
+                                   "000300000000000000000000"));
+  kad__yamux_stream *s = expect_event(&f, KAD__YAMUX_OPENED);
+  assert_ptr_equal(expect_event(&f, KAD__YAMUX_READABLE), s);
+  assert_bytes_equal(kad__yamux_stream_peek(s), kad__bytes_of("hi"));
+  expect_event(&f, KAD__YAMUX_RESET);
+  expect_no_event(&f);
+  expect_silence(&f);
+  kad__yamux_stream_release(s);
+  assert_int_equal(f.memory.live, 1);
+  fixture_fini(&f);
+}
+
 static void test_we_close(void **state) {
   (void)state;
   fixture f;
@@ -521,6 +542,7 @@ int main(void) {
       cmocka_unit_test(test_allowed_oddities),
       cmocka_unit_test(test_window_to_the_brim),
       cmocka_unit_test(test_go_away),
+      cmocka_unit_test(test_go_away_at_once),
       cmocka_unit_test(test_we_close),
       cmocka_unit_test(test_ping_flood),
       cmocka_unit_test(test_congestion),
