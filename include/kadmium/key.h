@@ -37,11 +37,14 @@ typedef struct kad_key_pair kad_key_pair;
 
 /**
  * Reads a `PublicKey` protobuf. Sizes are checked before any arithmetic.
- * `*out` is yours to free.
+ * Another order of fields and unknown fields are accepted, as protobuf asks;
+ * the key inside must be canonical. `*out` is yours to free.
  *
  * KAD_E_PROTOBUF: not that protobuf.  KAD_E_KEY_TYPE: an unknown type or curve.
- * KAD_E_KEY_SIZE: an RSA modulus out of range.  KAD_E_KEY: not a valid key.
- * KAD_E_NO_MEMORY.
+ * KAD_E_KEY_SIZE: longer than KAD_PUBLIC_KEY_MAX, or an RSA modulus out of
+ * range.  KAD_E_KEY: not a valid key; an Ed25519 point of small order is none,
+ * one that is not on the curve is found when it verifies nothing.
+ * KAD_E_NO_MEMORY, KAD_E_CRYPTO.
  */
 KAD_API int kad_public_key_decode(kad_public_key **out,
                                   const kad_allocator *allocator, kad_bytes in);
@@ -55,7 +58,10 @@ KAD_API kad_bytes kad_public_key_bytes(const kad_public_key *key);
 KAD_API void kad_public_key_peer_id(const kad_public_key *key,
                                     kad_peer_id *out);
 
-/** 0 when `signature` over `message` is by `key`; KAD_E_SIGNATURE otherwise. */
+/**
+ * 0 when `signature` over `message` is by `key`; KAD_E_SIGNATURE otherwise.
+ * KAD_E_NO_MEMORY. Any number of threads may verify with one key.
+ */
 KAD_API int kad_public_key_verify(const kad_public_key *key, kad_bytes message,
                                   kad_bytes signature);
 
@@ -68,7 +74,7 @@ KAD_API int kad_key_pair_generate(kad_key_pair **out,
 /**
  * Reads a libp2p `PrivateKey` protobuf: Ed25519 of 64 bytes, or the old form of
  * 96. KAD_E_PROTOBUF, KAD_E_KEY_TYPE (another type), KAD_E_KEY (the halves do
- * not belong together), KAD_E_NO_MEMORY.
+ * not belong together), KAD_E_NO_MEMORY, KAD_E_CRYPTO.
  */
 KAD_API int kad_key_pair_decode(kad_key_pair **out,
                                 const kad_allocator *allocator, kad_bytes in);

@@ -20,7 +20,8 @@ typedef struct kad__peer_record {
 } kad__peer_record;
 
 /* Seals `addresses` under `pair` into `out`. Returns the length of the
- * envelope; KAD_E_BUFFER_TOO_SMALL, KAD_E_CRYPTO. */
+ * envelope; KAD_E_BUFFER_TOO_SMALL (also when it would exceed
+ * KAD__ENVELOPE_MAX), KAD_E_CRYPTO. */
 int kad__peer_record_seal(uint8_t *out, size_t cap, const kad_key_pair *pair,
                           uint64_t sequence, const kad_bytes *addresses,
                           size_t count);
@@ -28,7 +29,8 @@ int kad__peer_record_seal(uint8_t *out, size_t cap, const kad_key_pair *pair,
 /* Opens an envelope and its record: the signature is checked before the payload
  * is looked at, and the signer must be the peer that the record names.
  * KAD_E_PROTOBUF, KAD_E_SIGNATURE, KAD_E_PEER_MISMATCH, KAD_E_KEY and its kin,
- * KAD_E_MESSAGE (another payload type), KAD_E_MESSAGE_TOO_LARGE. */
+ * KAD_E_MESSAGE (another payload type), KAD_E_MESSAGE_TOO_LARGE,
+ * KAD_E_NO_MEMORY. `*out` is of use only when it returns 0. */
 int kad__peer_record_open(kad__peer_record *out, const kad_allocator *allocator,
                           kad_bytes sealed);
 

@@ -96,7 +96,7 @@ static place place_of_key(facts *f, size_t key) {
 }
 
 static size_t find_key(kad_bytes text) {
-  static const char *const keys[] = KAD__IPNS_KEYS;
+  static const char keys[][KAD__IPNS_KEY_SIZE] = KAD__IPNS_KEYS;
   size_t i = 0;
   while (i < KAD__IPNS_KEY_COUNT &&
          !kad__bytes_equal(text, kad__bytes_of(keys[i]))) {
@@ -267,7 +267,7 @@ void kad__record_ipns_validator(kad__validator *out,
                                 const kad_allocator *allocator) {
   *out = (kad__validator){
       .name_space = kad__bytes_of("ipns"),
-      .user = (void *)(uintptr_t)allocator,
+      .user = (void *)(uintptr_t)allocator, /* read only */
       .validate = validate,
       .select = select_better,
   };

@@ -21,6 +21,8 @@ enum kad__ipns_field {
 /* The keys of the data's map, in the order of DAG-CBOR: by length first. */
 #define KAD__IPNS_KEYS \
   { "TTL", "Value", "Sequence", "Validity", "ValidityType" }
+/* Room for any of them and its NUL. */
+#define KAD__IPNS_KEY_SIZE sizeof("ValidityType")
 enum kad__ipns_key {
   KAD__IPNS_KEY_TTL,
   KAD__IPNS_KEY_VALUE,

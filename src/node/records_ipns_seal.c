@@ -33,7 +33,7 @@ static void put_string(kad__pb_writer *w, kad__cbor_type type,
 }
 
 static void put_key(kad__pb_writer *w, enum kad__ipns_key key) {
-  static const char *const keys[] = KAD__IPNS_KEYS;
+  static const char keys[][KAD__IPNS_KEY_SIZE] = KAD__IPNS_KEYS;
   put_string(w, KAD__CBOR_TEXT, kad__bytes_of(keys[key]));
 }
 
@@ -62,7 +62,7 @@ static size_t number_len(uint64_t value) {
 }
 
 static size_t measure_data(const kad__ipns_options *options) {
-  static const char *const keys[] = KAD__IPNS_KEYS;
+  static const char keys[][KAD__IPNS_KEY_SIZE] = KAD__IPNS_KEYS;
   size_t len = 1 + number_len(options->ttl_ns) +
                string_len(options->value.len) + number_len(options->sequence) +
                string_len(KAD__CALENDAR_TIME_LEN) + number_len(KAD__IPNS_EOL);

@@ -68,7 +68,7 @@ void kad__record_pk_validator(kad__validator *out,
                               const kad_allocator *allocator) {
   *out = (kad__validator){
       .name_space = kad__bytes_of("pk"),
-      .user = (void *)(uintptr_t)allocator,
+      .user = (void *)(uintptr_t)allocator, /* read only */
       .validate = validate,
       .select = keep_old,
   };

@@ -430,8 +430,7 @@ static void reads_data_strictly(void **state) {
   }
 }
 
-/* Every bit of a record with legacy fields counts, except those of the legacy
- * signature and of a tag that thereby becomes an unknown field's. */
+/* Every bit of a record without legacy fields counts. */
 static void refuses_every_change(void **state) {
   static made m;
   const world *w = *state;
