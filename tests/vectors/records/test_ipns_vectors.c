@@ -1,6 +1,8 @@
 #include "ipns_vectors.h"
 #include "node/records.h"
+#include "node/records_ipns.h"
 #include "support.h"
+#include "wire/protobuf.h"
 
 static const struct {
   const char *name;
@@ -75,11 +77,41 @@ static void vectors_expire(void **state) {
   }
 }
 
+/* What old readers check, and what kad__ipns_seal therefore signs. */
+static void legacy_signature_covers_value_validity_type(void **state) {
+  (void)state;
+  uint8_t text[256];
+  kad_peer_id name;
+  kad_public_key *key = NULL;
+  kad__pb_field field;
+  kad_bytes fields[10] = {{NULL, 0}};
+  kad_bytes in = test_hex(V1_V2_RECORD);
+  while (kad__pb_next(&in, &field) > 0) {
+    assert_true(field.number < KAD__COUNT(fields));
+    fields[field.number] = field.bytes;
+  }
+  kad_bytes value = fields[KAD__IPNS_VALUE];
+  kad_bytes validity = fields[KAD__IPNS_VALIDITY];
+  size_t len = value.len + validity.len;
+  assert_true(len + 3 <= sizeof(text));
+  memcpy(text, value.data, value.len);
+  memcpy(text + value.len, validity.data, validity.len);
+  memcpy(text + len, "EOL", 3);
+  assert_ok(kad_peer_id_parse(&name, V1_V2_NAME));
+  assert_ok(
+      kad_public_key_decode(&key, kad_allocator_default(),
+                            kad__bytes_skip(kad_peer_id_bytes(&name), 2)));
+  assert_ok(kad_public_key_verify(key, kad__bytes(text, len + 3),
+                                  fields[KAD__IPNS_SIGNATURE_V1]));
+  kad_public_key_free(key);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(vectors_of_the_specification),
       cmocka_unit_test(names_do_not_mix),
       cmocka_unit_test(vectors_expire),
+      cmocka_unit_test(legacy_signature_covers_value_validity_type),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
