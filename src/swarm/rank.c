@@ -21,17 +21,13 @@ static bool is_ip4(const kad__candidate *c) {
   return (c->score >> 8 & SCORE_IP4) != 0;
 }
 
-static bool in_group(const kad__candidate *c, bool is_private) {
-  return c->state == KAD__CANDIDATE_WAITING && c->is_private == is_private;
-}
-
 /* The best of the group with a score above `*after`; NULL at the end. */
 static kad__candidate *next_best(kad__dial *d, bool is_private,
                                  const kad__candidate *after, bool only_ip4) {
   kad__candidate *best = NULL;
   for (size_t i = 0; i < d->count; i++) {
     kad__candidate *c = &d->candidates[i];
-    if (in_group(c, is_private) && (!only_ip4 || is_ip4(c)) &&
+    if (c->is_private == is_private && (!only_ip4 || is_ip4(c)) &&
         (after == NULL || c->score > after->score) &&
         (best == NULL || c->score < best->score)) {
       best = c;
@@ -62,12 +58,16 @@ static void rank_group(kad__dial *d, bool is_private) {
   }
 }
 
+/* Those that have been tried keep their places: an address does not move up
+ * because others have had their turn. */
 void kad__dial_rank(kad__dial *d) {
+  if (d->ranked == d->count) {
+    return;
+  }
   for (uint8_t i = 0; i < d->count; i++) {
-    if (d->candidates[i].state == KAD__CANDIDATE_WAITING) {
-      score(&d->candidates[i], i);
-    }
+    score(&d->candidates[i], i);
   }
   rank_group(d, true);
   rank_group(d, false);
+  d->ranked = d->count;
 }

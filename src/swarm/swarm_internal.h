@@ -236,6 +236,7 @@ struct kad__dial {
   kad__candidate *candidates;
   uint8_t count;
   uint8_t cap;
+  uint8_t ranked; /* candidates at the last ranking */
   uint8_t resolved;
   uint8_t lookups;
   uint16_t opening;
@@ -340,7 +341,7 @@ bool kad__ip_is_unspecified(kad_bytes ip);
 
 /* ---- rank.c ------------------------------------------------------------- */
 
-/* Sets score and delay of every waiting candidate. */
+/* Sets score and delay of every candidate, when there are new ones. */
 void kad__dial_rank(kad__dial *d);
 
 /* ---- peers.c ------------------------------------------------------------ */
