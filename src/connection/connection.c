@@ -7,14 +7,9 @@
  * Output is never assembled beforehand: yamux writes its frames straight into
  * the caller's memory behind the room for a length, and they are encrypted
  * there. */
-#include "connection/connection.h"
-
-#include <assert.h>
-
 #include "base/alloc.h"
 #include "base/bytes.h"
-#include "connection/multistream.h"
-#include "connection/noise.h"
+#include "connection/connection_internal.h"
 #include "connection/security.h"
 
 #define LENGTH_LEN 2
@@ -27,38 +22,6 @@ static const kad_bytes muxer_list[] = {
     {(const uint8_t *)KAD__YAMUX_NAME, sizeof(KAD__YAMUX_NAME) - 1}};
 static const kad__protocol_names security_names = {security_list, 1};
 static const kad__protocol_names muxer_names = {muxer_list, 1};
-
-typedef enum phase {
-  SECURITY,  /* multistream-select in the clear */
-  HANDSHAKE, /* Noise messages */
-  MUXER,     /* multistream-select inside Noise */
-  OPEN       /* yamux inside Noise */
-} phase;
-
-struct kad__connection {
-  const kad_allocator *allocator;
-  const kad__security *security;
-  kad_random *random;
-  kad__yamux_config yamux_config;
-  phase phase;
-  bool dialer;
-  bool has_expected;
-  int error;         /* why it is dead, or 0 */
-  kad_time deadline; /* of the upgrade; 0: an error waits to be told */
-  kad__noise *noise; /* until the handshake is done */
-  kad__yamux *yamux; /* in OPEN; a dialer has it in MUXER already */
-  kad__noise_cipher send;
-  kad__noise_cipher receive;
-  kad__multistream negotiation;
-  kad__buffer in;        /* a unit that is not yet complete */
-  kad__buffer out;       /* ready for the wire */
-  kad__buffer plain_in;  /* in MUXER: a message that is not yet complete */
-  kad__buffer plain_out; /* to be encrypted, before anything of yamux */
-  kad_peer_id expected;
-  kad_peer_id peer;
-  uint8_t *peer_key;
-  size_t peer_key_len;
-};
 
 /* ---- the climb --------------------------------------------------------- */
 
@@ -83,7 +46,7 @@ static int open_yamux(kad__connection *c, kad_time now) {
   if (result < 0) {
     return result;
   }
-  c->phase = OPEN;
+  c->phase = KAD__PHASE_OPEN;
   c->deadline = KAD_TIME_NEVER;
   return 0;
 }
@@ -177,7 +140,7 @@ static int end_handshake(kad__connection *c, bool early_muxer, kad_time now) {
   if (early_muxer) {
     return open_yamux(c, now);
   }
-  c->phase = MUXER;
+  c->phase = KAD__PHASE_MUXER;
   int result = begin_negotiation(c, &muxer_names, &c->plain_out);
   /* As with the security, a dialer with one proposal need not wait. */
   return result == 0 && c->dialer ? new_yamux(c, now) : result;
@@ -210,7 +173,7 @@ static int negotiate_security(kad__connection *c, kad_bytes message) {
   if (result != 1) {
     return result;
   }
-  c->phase = HANDSHAKE;
+  c->phase = KAD__PHASE_HANDSHAKE;
   return c->dialer ? 0 : begin_handshake(c);
 }
 
@@ -241,14 +204,14 @@ static int negotiate_muxer(kad__connection *c, kad_bytes text, kad_time now) {
 /* The length of the unit in front of `in`, or more than `in.len` while that is
  * not known. */
 static int unit_need(const kad__connection *c, kad_bytes in) {
-  if (c->phase == SECURITY) {
+  if (c->phase == KAD__PHASE_SECURITY) {
     return kad__multistream_need(&c->negotiation, in);
   }
   if (in.len < LENGTH_LEN) {
     return LENGTH_LEN;
   }
   size_t len = kad__load16(in.data);
-  if (c->phase == HANDSHAKE && len > KAD__NOISE_HANDSHAKE_MAX) {
+  if (c->phase == KAD__PHASE_HANDSHAKE && len > KAD__NOISE_HANDSHAKE_MAX) {
     return KAD_E_NOISE;
   }
   return (int)(LENGTH_LEN + len);
@@ -262,23 +225,23 @@ static int take_frame(kad__connection *c, uint8_t *frame, size_t len,
     return text_len;
   }
   kad_bytes text = kad__bytes(frame, (size_t)text_len);
-  return c->phase == MUXER ? negotiate_muxer(c, text, now)
-                           : kad__yamux_input(c->yamux, text, now);
+  return c->phase == KAD__PHASE_MUXER ? negotiate_muxer(c, text, now)
+                                      : kad__yamux_input(c->yamux, text, now);
 }
 
 static int take_unit(kad__connection *c, uint8_t *unit, size_t len,
                      kad_time now) {
-  if (c->phase == SECURITY) {
+  if (c->phase == KAD__PHASE_SECURITY) {
     return negotiate_security(c, kad__bytes(unit, len));
   }
   unit += LENGTH_LEN;
   len -= LENGTH_LEN;
-  return c->phase == HANDSHAKE ? take_handshake(c, unit, len, now)
-                               : take_frame(c, unit, len, now);
+  return c->phase == KAD__PHASE_HANDSHAKE ? take_handshake(c, unit, len, now)
+                                          : take_frame(c, unit, len, now);
 }
 
-/* Takes units off `*in` that are complete where they lie; sets the beginning of
- * one more aside. */
+/* Takes the units that are complete where they lie; sets the beginning of one
+ * more aside. */
 static int take_units(kad__connection *c, uint8_t *in, size_t len,
                       kad_time now) {
   while (len > 0) {
@@ -299,38 +262,40 @@ static int take_units(kad__connection *c, uint8_t *in, size_t len,
   return 0;
 }
 
-/* Completes the unit that was set aside, and takes it. Returns the bytes of
- * `in` that went into it: all of them when they were not enough. */
-static int complete_unit(kad__connection *c, kad_bytes in, size_t *taken,
-                         kad_time now) {
+/* Adds to the unit that was set aside what it lacks, as far as `in` goes.
+ * Returns 1 when it is complete, 0 when all of `in` was not enough. */
+static int gather_unit(size_t *taken, kad__connection *c, kad_bytes in) {
   *taken = 0;
   for (;;) {
-    kad_bytes have = kad__buffer_bytes(&c->in);
-    int need = unit_need(c, have);
-    if (need < 0) {
-      return need;
+    size_t have = kad__buffer_len(&c->in);
+    int need = unit_need(c, kad__buffer_bytes(&c->in));
+    if (need < 0 || (size_t)need <= have) {
+      return need < 0 ? need : 1;
     }
-    if ((size_t)need <= have.len) {
-      break;
-    }
-    size_t more = (size_t)need - have.len;
-    size_t left = in.len - *taken;
-    if (left == 0) {
+    kad_bytes more = kad__bytes_skip(in, *taken);
+    if (more.len == 0) {
       return 0;
     }
-    more = more < left ? more : left;
-    int result = kad__buffer_append(&c->in, c->allocator,
-                                    kad__bytes(in.data + *taken, more));
+    more.len = more.len < (size_t)need - have ? more.len : (size_t)need - have;
+    int result = kad__buffer_append(&c->in, c->allocator, more);
     if (result < 0) {
       return result;
     }
-    *taken += more;
+    *taken += more.len;
   }
-  /* It is ours alone now: handling a unit may not touch c->in. */
+}
+
+/* Completes the unit that was set aside, and takes it. */
+static int complete_unit(size_t *taken, kad__connection *c, kad_bytes in,
+                         kad_time now) {
+  int result = gather_unit(taken, c, in);
+  if (result != 1) {
+    return result;
+  }
+  /* Out of the connection before it is handled, since that may end badly. */
   kad__buffer unit = c->in;
   c->in = (kad__buffer){0};
-  int result =
-      take_unit(c, unit.data + unit.begin, kad__buffer_len(&unit), now);
+  result = take_unit(c, unit.data + unit.begin, kad__buffer_len(&unit), now);
   kad__buffer_fini(&unit, c->allocator);
   return result;
 }
@@ -343,7 +308,7 @@ int kad__connection_input(kad__connection *c, uint8_t *in, size_t len,
   size_t taken = 0;
   int result = 0;
   if (kad__buffer_len(&c->in) != 0) {
-    result = complete_unit(c, kad__bytes(in, len), &taken, now);
+    result = complete_unit(&taken, c, kad__bytes(in, len), now);
   }
   if (result >= 0 && taken < len) {
     result = take_units(c, in + taken, len - taken, now);
@@ -360,6 +325,10 @@ int kad__connection_input_end(kad__connection *c) {
 }
 
 /* ---- output ------------------------------------------------------------ */
+
+static bool can_encrypt(const kad__connection *c) {
+  return c->phase >= KAD__PHASE_MUXER && !c->mute;
+}
 
 /* Moves bytes from the front of `from`. */
 static size_t pull(kad__connection *c, kad__buffer *from, uint8_t *out,
@@ -410,13 +379,13 @@ static void fail_output(kad__connection *c, int error) {
     fail(c, error);
     c->deadline = 0;
   }
-  c->phase = HANDSHAKE; /* in which nothing is encrypted */
+  c->mute = true;
 }
 
 size_t kad__connection_output(kad__connection *c, uint8_t *out, size_t cap,
                               kad_time now) {
   size_t n = pull(c, &c->out, out, cap);
-  while (c->phase >= MUXER && cap - n >= FRAME_OVERHEAD + YAMUX_OUTPUT_MIN) {
+  while (can_encrypt(c) && cap - n >= FRAME_OVERHEAD + YAMUX_OUTPUT_MIN) {
     int result = write_frame(c, out + n, cap - n, now);
     if (result < 0) {
       fail_output(c, result);
@@ -433,7 +402,7 @@ bool kad__connection_has_output(const kad__connection *c) {
   if (kad__buffer_len(&c->out) != 0) {
     return true;
   }
-  return c->phase >= MUXER &&
+  return can_encrypt(c) &&
          (kad__buffer_len(&c->plain_out) != 0 ||
           (c->yamux != NULL && kad__yamux_has_output(c->yamux)));
 }

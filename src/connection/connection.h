@@ -8,8 +8,9 @@
 #include "connection/yamux.h"
 #include "kadmium/key.h"
 
-/* What every connection of one node shares: its identity, and a Noise static
- * key that the identity has signed once. */
+/* What every connection of one node shares: its identity, a Noise static key
+ * that the identity has signed once, and OpenSSL's objects. It and all that use
+ * it belong to one thread. */
 typedef struct kad__security kad__security;
 
 /* `pair` is borrowed and must outlive it. KAD_E_NO_MEMORY, KAD_E_CRYPTO. */
@@ -38,9 +39,10 @@ void kad__connection_free(kad__connection *c);
 /* Takes all of the `len` bytes at `in`, decrypting in place: the memory is
  * scribbled over. On an error the connection is dead: nothing is delivered
  * from then on, what kad__connection_output still gives may be sent, then the
- * channel is closed. Errors: KAD_E_MULTISTREAM, KAD_E_NO_PROTOCOL, KAD_E_NOISE,
- * KAD_E_DECRYPT, KAD_E_SIGNATURE, KAD_E_KEY and its kin, KAD_E_PEER_MISMATCH,
- * KAD_E_SELF, those of kad__yamux_input. */
+ * channel is closed. Errors: KAD_E_MULTISTREAM, KAD_E_NO_PROTOCOL, KAD_E_LIMIT
+ * (too many proposals), KAD_E_NOISE, KAD_E_DECRYPT, KAD_E_SIGNATURE, KAD_E_KEY
+ * and its kin, KAD_E_PEER_MISMATCH, KAD_E_SELF, KAD_E_NO_MEMORY, KAD_E_CRYPTO,
+ * those of kad__yamux_input. */
 int kad__connection_input(kad__connection *c, uint8_t *in, size_t len,
                           kad_time now);
 /* The channel ended. KAD_E_TRUNCATED in the middle of a frame, else
@@ -67,10 +69,13 @@ kad__yamux *kad__connection_yamux(const kad__connection *c);
 
 /* When to call kad__connection_tick. */
 kad_time kad__connection_deadline(const kad__connection *c);
-/* KAD_E_TIMEOUT: the upgrade took too long, or the peer is silent. */
+/* KAD_E_TIMEOUT: the upgrade took too long, or the peer is silent. Of a dead
+ * connection the error that killed it; one that died on output, which has no
+ * way to say so, has its deadline at once. */
 int kad__connection_tick(kad__connection *c, kad_time now);
 
-/* Bytes of memory held for this connection, its fixed part included. */
+/* Bytes of memory held for this connection, its fixed part included: 0.9 KiB
+ * when idle. */
 size_t kad__connection_charge(const kad__connection *c);
 
 #endif

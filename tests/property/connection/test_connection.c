@@ -6,6 +6,7 @@
 
 #define KEYS_A 11
 #define KEYS_B 22
+#define FRAMES ((size_t)10)
 
 typedef struct fixture {
   test_end a; /* dials */
@@ -99,50 +100,57 @@ static void test_pieces(void **state) {
   end(&f);
 }
 
-/* A peer that sends all it can without waiting, in one piece or byte by byte:
- * proposal and first Noise message, third message and frames of yamux. */
+static void feed_by(test_end *e, kad_bytes bytes, size_t piece) {
+  while (bytes.len > 0) {
+    size_t n = bytes.len < piece ? bytes.len : piece;
+    assert_ok(test_end_feed(e, kad__bytes(bytes.data, n), NULL, 0));
+    bytes = kad__bytes_skip(bytes, n);
+  }
+}
+
+/* Appends our next Noise message to the `len` bytes of `wire`. */
+static size_t put_message(puppet *p, uint8_t *wire, size_t len,
+                          kad_bytes payload) {
+  int n = kad__noise_write(p->noise, wire + len + 2, 512, payload);
+  assert_ok(n);
+  kad__store16(wire + len, (uint16_t)n);
+  return len + 2 + (size_t)n;
+}
+
+static void pipeline(test_end *b, puppet *p, size_t piece) {
+  uint8_t wire[1024] = MULTISTREAM_HEADER NOISE_NAME;
+  uint8_t room[512];
+  kad__buffer answer = {0};
+  kad_bytes payload;
+  size_t len = put_message(p, wire, 28, (kad_bytes){0});
+  feed_by(b, kad__bytes(wire, len), piece);
+
+  test_end_drain(b, &answer, 0);
+  kad_bytes message = kad__bytes_skip(kad__buffer_bytes(&answer), 28 + 2);
+  memcpy(room, message.data, message.len);
+  assert_ok(kad__noise_read(p->noise, room, message.len, &payload));
+  kad__buffer_fini(&answer, kad_allocator_default());
+
+  len = put_message(p, wire, 0, puppet_payload(p, room, NULL, 0));
+  kad__noise_split(p->noise, &p->send, &p->receive);
+  len += puppet_frame(
+      p, wire + len,
+      LITERAL(MULTISTREAM_HEADER YAMUX_NAME "\0\0\0\1\0\0\0\1\0\0\0\3abc"));
+  feed_by(b, kad__bytes(wire, len), piece);
+}
+
+/* A peer that sends all it can without waiting, in pieces of every length:
+ * proposal and first Noise message, then third message, the choice of the muxer
+ * and frames of yamux. */
 static void test_pipelined(void **state) {
   (void)state;
   for (size_t piece = 1; piece < 300; piece++) {
     test_end b;
     puppet p;
-    uint8_t wire[1024] = MULTISTREAM_HEADER NOISE_NAME;
-    uint8_t room[512];
-    size_t len = 28;
     test_end_init(&b, 2);
     puppet_init(&p, 3, true);
     assert_ok(test_end_connect(&b, false, NULL, 1, 0));
-    int n = kad__noise_write(p.noise, wire + len + 2, 100, (kad_bytes){0});
-    assert_ok(n);
-    kad__store16(wire + len, (uint16_t)n);
-    len += 2 + (size_t)n;
-    for (size_t at = 0; at < len; at += piece) {
-      size_t left = len - at;
-      assert_ok(test_end_feed(
-          &b, kad__bytes(wire + at, left < piece ? left : piece), NULL, 0));
-    }
-    kad__buffer out = {0};
-    test_end_drain(&b, &out, 0);
-    kad_bytes answer = kad__bytes_skip(kad__buffer_bytes(&out), 28);
-    kad_bytes payload;
-    memcpy(room, answer.data + 2, answer.len - 2);
-    assert_ok(kad__noise_read(p.noise, room, answer.len - 2, &payload));
-    kad__buffer_fini(&out, kad_allocator_default());
-    uint8_t made[512];
-    kad_bytes ours = puppet_payload(&p, made, NULL, 0);
-    n = kad__noise_write(p.noise, wire + 2, 512, ours);
-    assert_ok(n);
-    kad__store16(wire, (uint16_t)n);
-    len = 2 + (size_t)n;
-    kad__noise_split(p.noise, &p.send, &p.receive);
-    len += puppet_frame(
-        &p, wire + len,
-        LITERAL(MULTISTREAM_HEADER YAMUX_NAME "\0\0\0\1\0\0\0\1\0\0\0\3abc"));
-    for (size_t at = 0; at < len; at += piece) {
-      size_t left = len - at;
-      assert_ok(test_end_feed(
-          &b, kad__bytes(wire + at, left < piece ? left : piece), NULL, 0));
-    }
+    pipeline(&b, &p, piece);
     assert_bytes_equal(kad__yamux_stream_peek(opened(&b)), LITERAL("abc"));
     puppet_fini(&p);
     test_end_fini(&b);
@@ -268,47 +276,66 @@ static void test_every_prefix(void **state) {
 
 /* ---- frames ------------------------------------------------------------ */
 
-/* Sends ten frames, of which one is changed, left out, doubled or swapped with
- * its successor: those before it arrive, it and all that follow do not. */
+typedef enum mishap { LEFT_OUT, DOUBLED, SWAPPED, CHANGED, MISHAPS } mishap;
+
+/* The order in which frames arrive when that befalls frame `bad`; returns their
+ * number. */
+static size_t arrange(size_t order[FRAMES + 1], size_t bad, mishap what) {
+  size_t count = 0;
+  for (size_t i = 0; i < FRAMES; i++) {
+    if (i == bad && what == SWAPPED) {
+      order[count++] = i + 1;
+      order[count++] = i++;
+    } else if (i != bad || what != LEFT_OUT) {
+      order[count++] = i;
+    }
+    if (i == bad && what == DOUBLED) {
+      order[count++] = i;
+    }
+  }
+  return count;
+}
+
+static void flip_bit(kad__buffer *frame, kad_random *random) {
+  /* Not in the length: a frame that is longer only makes the peer wait. */
+  size_t bits = 8 * (kad__buffer_len(frame) - 2);
+  size_t bit = 8 * 2 + kad_random_below(random, bits);
+  frame->data[frame->begin + bit / 8] ^= (uint8_t)(1u << bit % 8);
+}
+
+static void make_frames(test_end *from, kad__buffer frames[FRAMES]) {
+  kad__yamux_stream *s = NULL;
+  assert_ok(kad__yamux_stream_open(kad__connection_yamux(from->c), &s));
+  for (size_t i = 0; i < FRAMES; i++) {
+    frames[i] = (kad__buffer){0};
+    assert_ok(kad__yamux_stream_write(s, LITERAL("0123456789")));
+    test_end_drain(from, &frames[i], 0);
+  }
+}
+
+/* Sends ten frames, with a mishap to one of them: those before it arrive, it
+ * and all that follow do not. */
 static void mishandle_frames(fixture *f, kad_random *random) {
-  enum { FRAMES = 10 };
-  kad__buffer frames[FRAMES + 1] = {{0}};
+  kad__buffer frames[FRAMES];
+  size_t order[FRAMES + 1];
   restart(f);
   test_ends_pump(&f->a, &f->b, NULL, 0);
-  kad__yamux_stream *s = NULL;
-  assert_ok(kad__yamux_stream_open(kad__connection_yamux(f->a.c), &s));
-  for (int i = 0; i < FRAMES; i++) {
-    assert_ok(kad__yamux_stream_write(s, LITERAL("0123456789")));
-    test_end_drain(&f->a, &frames[i], 0);
-  }
+  make_frames(&f->a, frames);
   size_t bad = kad_random_below(random, FRAMES - 1);
-  size_t order[FRAMES + 1];
-  size_t count = 0;
-  uint64_t kind = kad_random_below(random, 4);
-  for (size_t i = 0; i < FRAMES; i++) {
-    order[count++] = i;
-    if (i == bad && kind == 0) {
-      count--; /* left out */
-    } else if (i == bad && kind == 1) {
-      order[count++] = i; /* doubled */
-    } else if (i == bad && kind == 2) {
-      order[count - 1] = i + 1;
-      order[count++] = i++;
-    } else if (i == bad) {
-      size_t len = kad__buffer_len(&frames[i]);
-      size_t bit = 8 * 2 + kad_random_below(random, 8 * (len - 2));
-      frames[i].data[frames[i].begin + bit / 8] ^= (uint8_t)(1u << bit % 8);
-    }
+  mishap what = (mishap)kad_random_below(random, MISHAPS);
+  size_t count = arrange(order, bad, what);
+  if (what == CHANGED) {
+    flip_bit(&frames[bad], random);
   }
   for (size_t i = 0; i < count; i++) {
     test_end_feed(&f->b, kad__buffer_bytes(&frames[order[i]]), random, 0);
   }
   assert_error(KAD_E_DECRYPT, f->b.error);
-  size_t arrived = kind == 1 ? bad + 1 : bad;
+  size_t arrived = what == DOUBLED ? bad + 1 : bad;
   kad__yamux_stream *read = opened(&f->b);
   assert_int_equal(read == NULL ? 0 : kad__yamux_stream_peek(read).len,
                    10 * arrived);
-  for (int i = 0; i < FRAMES; i++) {
+  for (size_t i = 0; i < FRAMES; i++) {
     kad__buffer_fini(&frames[i], kad_allocator_default());
   }
 }

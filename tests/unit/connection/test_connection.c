@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "connection/connection_internal.h"
 #include "ends.h"
 
 /* Our part of an idle connection, yamux included. */
@@ -711,6 +712,35 @@ static void test_replayed_frame(void **state) {
   end(&f);
 }
 
+/* The end of the counter, which no connection lives to see. */
+static void test_counter_ends(void **state) {
+  (void)state;
+  static uint8_t wire[65536];
+  fixture f;
+  begin(&f);
+  test_ends_connect(&f.a, &f.b, 0);
+  kad__yamux_stream *s = NULL;
+  f.a.c->send.nonce = UINT64_MAX;
+  assert_ok(kad__yamux_stream_open(kad__connection_yamux(f.a.c), &s));
+  assert_ok(kad__yamux_stream_write(s, LITERAL("hello")));
+  assert_int_equal(kad__connection_output(f.a.c, wire, sizeof(wire), 0), 0);
+  assert_false(kad__connection_has_output(f.a.c));
+  /* The error comes out at once, and stays. */
+  assert_true(kad__connection_deadline(f.a.c) == 0);
+  assert_error(KAD_E_NOISE, kad__connection_tick(f.a.c, 0));
+  assert_true(kad__connection_deadline(f.a.c) == KAD_TIME_NEVER);
+  assert_error(KAD_E_NOISE, test_end_feed(&f.a, LITERAL("x"), NULL, 0));
+
+  test_ends_connect(&f.a, &f.b, 0);
+  f.a.c->receive.nonce = UINT64_MAX;
+  f.b.c->send.nonce = UINT64_MAX - 1;
+  assert_ok(kad__yamux_stream_open(kad__connection_yamux(f.b.c), &s));
+  assert_ok(kad__yamux_stream_write(s, LITERAL("hello")));
+  test_ends_pump(&f.a, &f.b, NULL, 0);
+  assert_error(KAD_E_NOISE, f.a.error);
+  end(&f);
+}
+
 /* What the peer's muxer does wrong comes out as that error, and our last word
  * is a GoAway. */
 static void test_yamux_error(void **state) {
@@ -899,6 +929,7 @@ int main(void) {
       cmocka_unit_test(test_output_room),
       cmocka_unit_test(test_tampered_frames),
       cmocka_unit_test(test_replayed_frame),
+      cmocka_unit_test(test_counter_ends),
       cmocka_unit_test(test_yamux_error),
       cmocka_unit_test(test_empty_frames),
       cmocka_unit_test(test_longest_frame_in_pieces),

@@ -1,0 +1,43 @@
+/* What a connection is made of: for connection.c, and for tests that put one
+ * into a state that no peer could in a lifetime. */
+#ifndef KAD_CONNECTION_CONNECTION_INTERNAL_H
+#define KAD_CONNECTION_CONNECTION_INTERNAL_H
+
+#include "connection/connection.h"
+#include "connection/multistream.h"
+#include "connection/noise.h"
+
+typedef enum kad__phase {
+  KAD__PHASE_SECURITY,  /* multistream-select in the clear */
+  KAD__PHASE_HANDSHAKE, /* Noise messages */
+  KAD__PHASE_MUXER,     /* multistream-select inside Noise */
+  KAD__PHASE_OPEN       /* yamux inside Noise */
+} kad__phase;
+
+struct kad__connection {
+  const kad_allocator *allocator;
+  const kad__security *security;
+  kad_random *random;
+  kad__yamux_config yamux_config;
+  kad__phase phase;
+  bool dialer;
+  bool has_expected;
+  bool mute;         /* encryption failed: nothing more can be sent */
+  int error;         /* why it is dead, or 0 */
+  kad_time deadline; /* of the upgrade; 0: an error waits to be told */
+  kad__noise *noise; /* until the handshake is done */
+  kad__yamux *yamux; /* when open; a dialer has it in PHASE_MUXER already */
+  kad__noise_cipher send;
+  kad__noise_cipher receive;
+  kad__multistream negotiation;
+  kad__buffer in;        /* a unit that is not yet complete */
+  kad__buffer out;       /* ready for the wire */
+  kad__buffer plain_in;  /* PHASE_MUXER: a message that is not yet complete */
+  kad__buffer plain_out; /* to be encrypted, before anything of yamux */
+  kad_peer_id expected;
+  kad_peer_id peer;
+  uint8_t *peer_key;
+  size_t peer_key_len;
+};
+
+#endif
