@@ -367,20 +367,18 @@ int kad__yamux_tick(kad__yamux *y, kad_time now) {
   }
   kad__yamux_set_now(y, now);
   expire_lingering(y);
-  if (silence_deadline(y) > y->now) {
-    return 0;
-  }
-  if (!y->ping_waiting) {
-    kad__yamux_start_ping(y);
-    return 0;
-  }
-  /* Whoever sends us data is alive, even if the pong waits behind it. */
-  if (y->last_input > y->ping_at) {
+  if (y->ping_waiting && silence_deadline(y) <= y->now) {
+    /* Whoever sends us data is alive, even if the pong waits behind it. */
+    if (y->last_input <= y->ping_at) {
+      return kad__yamux_fail(y, KAD_E_TIMEOUT);
+    }
     y->ping_waiting = false;
     y->ping_due = false;
-    return 0;
   }
-  return kad__yamux_fail(y, KAD_E_TIMEOUT);
+  if (silence_deadline(y) <= y->now) {
+    kad__yamux_start_ping(y);
+  }
+  return 0;
 }
 
 /* ---- figures ----------------------------------------------------------- */

@@ -203,7 +203,8 @@ static int on_stream_frame(kad__yamux *y, const kad__yamux_frame *f) {
     }
   }
   kad__yamux_stream *s = kad__yamux_find(y, f->id);
-  if (s != NULL && s->error == 0) {
+  /* Whoever guesses the id of a stream that it was not told of gets nothing. */
+  if (s != NULL && s->error == 0 && !s->syn_due) {
     return on_known(s, f);
   }
   return y->body_left == 0 ? 0 : drain(y, y->body_left);

@@ -92,6 +92,21 @@ static void test_allowed_oddities(void **state) {
   fixture_fini(&f);
 }
 
+/* Our stream, before the peer was told of it. */
+static void test_guessed_stream(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, true);
+  kad__yamux_stream *s = open_stream(&f);
+  assert_ok(feed_data(&f, KAD__YAMUX_ACK | KAD__YAMUX_FIN, 1, 5));
+  assert_ok(feed(&f, "000100080000000100000000"));
+  expect_no_event(&f);
+  assert_int_equal(kad__yamux_stream_error(s), 0);
+  assert_int_equal(f.y->unacked, 1);
+  expect_output(&f, "000100010000000100000000");
+  fixture_fini(&f);
+}
+
 static void test_window_to_the_brim(void **state) {
   (void)state;
   fixture f;
@@ -540,6 +555,7 @@ int main(void) {
       cmocka_unit_test(test_protocol_errors),
       cmocka_unit_test(test_first_body_beyond_the_window),
       cmocka_unit_test(test_allowed_oddities),
+      cmocka_unit_test(test_guessed_stream),
       cmocka_unit_test(test_window_to_the_brim),
       cmocka_unit_test(test_go_away),
       cmocka_unit_test(test_go_away_at_once),

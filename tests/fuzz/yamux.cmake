@@ -1,0 +1,1 @@
+kadmium_fuzz(yamux SOURCES fuzz_yamux.c USES connection)
