@@ -374,15 +374,17 @@ static void read_task(kad__identify *identify, kad__identify_task *task,
   if (result == 0) {
     return;
   }
+  identify->counters.malformed += result < 0;
+  if (result > 0) {
+    result = kad__identify_apply(identify, task, kad__stream_peek(task->stream),
+                                 now);
+  }
   if (result < 0) {
-    identify->counters.malformed++;
     reset_task(identify, task, KAD__STREAM_PROTOCOL_VIOLATION, result, now);
     return;
   }
-  result =
-      kad__identify_apply(identify, task, kad__stream_peek(task->stream), now);
   kad__stream_release(task->stream);
-  end_task(identify, task, result, now);
+  end_task(identify, task, 0, now);
 }
 
 static push_bucket *add_bucket(kad__identify *identify, kad__id connection,
