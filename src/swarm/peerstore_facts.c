@@ -101,6 +101,19 @@ bool kad__peerstore_speaks(const kad__peerstore *p, const kad_peer_id *id,
   return false;
 }
 
+size_t kad__peerstore_protocols(const kad__peerstore *p, const kad_peer_id *id,
+                                uint8_t *out, size_t cap) {
+  const kad__known_peer *peer = kad__known_find(p, id);
+  size_t written = 0;
+  for (size_t i = 0; peer != NULL && i < peer->protocols_len;) {
+    size_t len = peer->protocols[i];
+    (void)kad__addresses_append(out, cap, &written,
+                                kad__bytes(peer->protocols + i + 1, len));
+    i += 1 + len;
+  }
+  return written;
+}
+
 int kad__peerstore_set_agent(kad__peerstore *p, const kad_peer_id *id,
                              kad_bytes agent) {
   size_t len = agent.len < KAD__PEERSTORE_AGENT_LEN ? agent.len
