@@ -58,20 +58,20 @@ static void resolve(kad__world *world, const kad__world_action *action) {
 static void act(kad__world *world, const kad__world_action *action) {
   switch (action->type) {
     case KAD__WORLD_LISTEN:
-      kad__channel_listen(world, action->id, action->address);
+      kad__socket_listen(world, action->id, action->address);
       return;
     case KAD__WORLD_UNLISTEN:
-      kad__channel_unlisten(world, action->id);
+      kad__socket_unlisten(world, action->id);
       return;
     case KAD__WORLD_DIAL:
-      kad__channel_dial(world, action->id, action->address);
+      kad__socket_dial(world, action->id, action->address);
       return;
     case KAD__WORLD_CLOSE:
-      kad__channel_close(world, action->id);
+      kad__socket_close(world, action->id);
       return;
     case KAD__WORLD_PAUSE:
     case KAD__WORLD_RESUME:
-      kad__channel_read(world, action->id, action->type == KAD__WORLD_RESUME);
+      kad__socket_read(world, action->id, action->type == KAD__WORLD_RESUME);
       return;
     case KAD__WORLD_RESOLVE:
       resolve(world, action);
@@ -113,7 +113,7 @@ static bool carry_out(kad__world *world) {
   kad__id id;
   while ((id = kad__swarm_next_output(swarm)) != 0) {
     busy = true;
-    kad__channel_flush(world, id);
+    kad__socket_flush(world, id);
   }
   kad__world_action action;
   while (kad__swarm_poll_action(swarm, &action)) {
@@ -208,7 +208,7 @@ void kad__world_free(kad__world *world) {
   if (world->dns != NULL) {
     kad__dns_free(world->dns);
   }
-  kad__channel_close_all(world);
+  kad__socket_close_all(world);
   close_loop(world);
   kad__map_fini(&world->channels, &allocator);
   kad__map_fini(&world->listeners, &allocator);

@@ -44,14 +44,14 @@ void kad__world_turn(kad__world *world);
 
 /* ---- between the files of this folder ---------------------------------- */
 
-void kad__channel_listen(kad__world *world, kad__id id, kad_bytes address);
-void kad__channel_unlisten(kad__world *world, kad__id id);
-void kad__channel_dial(kad__world *world, kad__id id, kad_bytes address);
-void kad__channel_close(kad__world *world, kad__id id);
-void kad__channel_read(kad__world *world, kad__id id, bool on);
-void kad__channel_flush(kad__world *world, kad__id id);
+void kad__socket_listen(kad__world *world, kad__id id, kad_bytes address);
+void kad__socket_unlisten(kad__world *world, kad__id id);
+void kad__socket_dial(kad__world *world, kad__id id, kad_bytes address);
+void kad__socket_close(kad__world *world, kad__id id);
+void kad__socket_read(kad__world *world, kad__id id, bool on);
+void kad__socket_flush(kad__world *world, kad__id id);
 /* Closes all handles of channels and listeners, for the end of the world. */
-void kad__channel_close_all(kad__world *world);
+void kad__socket_close_all(kad__world *world);
 
 /* Resolves `name`; the answers go to the swarm. KAD_E_NO_MEMORY, KAD_E_WORLD
  * when the resolver cannot be set up. */

@@ -82,7 +82,7 @@ static void fail(channel *c, int error) {
   kad__swarm_closed(swarm_of(world), id, error, kad__system_now());
 }
 
-void kad__channel_close(kad__world *world, kad__id id) {
+void kad__socket_close(kad__world *world, kad__id id) {
   channel *c = find_channel(world, id);
   if (c == NULL) {
     return;
@@ -115,7 +115,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   }
 }
 
-void kad__channel_read(kad__world *world, kad__id id, bool on) {
+void kad__socket_read(kad__world *world, kad__id id, bool on) {
   channel *c = find_channel(world, id);
   if (c == NULL || c->connect != NULL || c->close_asked) {
     return;
@@ -146,7 +146,7 @@ static void on_written(uv_write_t *request, int status) {
     destroy(c);
     return;
   }
-  kad__channel_flush(world, c->id);
+  kad__socket_flush(world, c->id);
 }
 
 /* Keeps what a full socket did not take. */
@@ -183,7 +183,7 @@ static int write_out(channel *c, size_t len) {
       c, kad__bytes(c->world->write_buffer + written, len - written));
 }
 
-void kad__channel_flush(kad__world *world, kad__id id) {
+void kad__socket_flush(kad__world *world, kad__id id) {
   channel *c = find_channel(world, id);
   while (c != NULL && !c->blocked && c->connect == NULL) {
     size_t len = kad__swarm_output(swarm_of(world), id, world->write_buffer,
@@ -284,7 +284,7 @@ static int start_dial(channel *c, kad__id id, kad_bytes address) {
       uv_tcp_connect(c->connect, &c->tcp, &to.any, on_connected));
 }
 
-void kad__channel_dial(kad__world *world, kad__id id, kad_bytes address) {
+void kad__socket_dial(kad__world *world, kad__id id, kad_bytes address) {
   channel *c = new_channel(world);
   int error = c == NULL ? KAD_E_NO_MEMORY : start_dial(c, id, address);
   if (error == 0) {
@@ -351,7 +351,7 @@ static void destroy_listener(listener *l) {
   }
 }
 
-void kad__channel_unlisten(kad__world *world, kad__id id) {
+void kad__socket_unlisten(kad__world *world, kad__id id) {
   kad__map_node *node = kad__map_find(&world->listeners, id_key(&id));
   if (node != NULL) {
     destroy_listener(KAD__CONTAINER(node, listener, node));
@@ -435,7 +435,7 @@ static int start_listening(listener *l, kad__id id, kad_bytes address) {
   return error;
 }
 
-void kad__channel_listen(kad__world *world, kad__id id, kad_bytes address) {
+void kad__socket_listen(kad__world *world, kad__id id, kad_bytes address) {
   kad__swarm *swarm = swarm_of(world);
   listener *l = kad__calloc(&world->allocator, 1, sizeof(*l));
   if (l == NULL || uv_tcp_init(&world->loop, &l->tcp) != 0) {
@@ -457,7 +457,7 @@ void kad__channel_listen(kad__world *world, kad__id id, kad_bytes address) {
 
 /* ---- the end of the world ------------------------------------------------ */
 
-void kad__channel_close_all(kad__world *world) {
+void kad__socket_close_all(kad__world *world) {
   uint32_t slot = 0;
   kad__map_node *node;
   while ((node = kad__map_next(&world->channels, &slot, NULL)) != NULL) {
