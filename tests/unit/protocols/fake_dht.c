@@ -34,10 +34,10 @@ kad__call_id fake_dht_call(kad__dht *dht, kad_bytes peer,
 
 static fake_line *add_line(kad__dht *dht, fake_told told) {
   if (dht->log_count == FAKE_LOG) {
-    abort();
+    dht->log_count--; /* the last line is written over */
   }
   fake_line *line = &dht->log[dht->log_count++];
-  line->told = told;
+  *line = (fake_line){.told = told};
   return line;
 }
 

@@ -5,7 +5,7 @@
 
 #include "kademlia/dht.h"
 
-#define FAKE_LOG 2048
+#define FAKE_LOG 512
 
 typedef enum fake_told {
   FAKE_REPLIED,
