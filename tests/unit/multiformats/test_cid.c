@@ -27,13 +27,12 @@ static void malformed_multihashes(void **state) {
                                     "122000",
                                     "1220" SHA "00",
                                     "120002",
-                                    "92002"
-                                    "0" SHA,
+                                    "920020" SHA,
                                     "ffffffffffffffffff0100",
                                     "12ffffffffffffffffff01",
                                     "1280808080808008",
                                     "8080",
-                                    "12a000" SHA};
+                                    ("12a000" SHA)};
   kad_multihash hash = {.code = 99};
   for (size_t i = 0; i < KAD__COUNT(bad); i++) {
     assert_error(KAD_E_MULTIHASH,
@@ -69,12 +68,10 @@ static void malformed_binary_cids(void **state) {
                                     "02551220" SHA,
                                     "03551220" SHA,
                                     "81001220" SHA,
-                                    "0155"
-                                    "1220" SHA "00",
+                                    "01551220" SHA "00",
                                     "1220" SHA "00",
                                     "1120" SHA,
-                                    "01ffffffffffffffffff01"
-                                    "1220" SHA};
+                                    "01ffffffffffffffffff011220" SHA};
   kad_cid cid;
   for (size_t i = 0; i < KAD__COUNT(bad); i++) {
     assert_error(KAD_E_CID, kad_cid_decode(&cid, test_hex(bad[i])));
@@ -93,7 +90,8 @@ static void malformed_text(void **state) {
       "bafybeihfg3d7rdltd43u3tfvncx7n5loqofbsobojcadtmokrljfthuc7yaaaaaaaa",
       "bafybeihfg3d7rdltd43u3tfvncx7n5loqofbsobojcadtmokrljfthuc7 y",
       /* version 0 in a multibase, which has no such text */
-      "zQmdmQXB2mzChmMeKY47C43LxUdg1NDJ5MWcKMKxDu7RgQm", "f1220" SHA, "b", "f"};
+      "zQmdmQXB2mzChmMeKY47C43LxUdg1NDJ5MWcKMKxDu7RgQm", ("f1220" SHA), "b",
+      "f"};
   uint8_t storage[KAD_CID_MAX];
   kad_cid cid;
   for (size_t i = 0; i < KAD__COUNT(bad); i++) {

@@ -27,42 +27,25 @@ static void malformed_bytes(void **state) {
       "a5038080808008",         /* a p2p of 2 GiB */
       "36ffffffffffffffffff01", /* a length past 63 bits */
       "9f8d06",                 /* an unknown protocol */
-      "8400"
-      "7f000001", /* a padded code */
-      "36"
-      "8100"
-      "61",   /* a padded length */
-      "3600", /* an empty name */
-      "3605"
-      "61622f6364", /* a slash in a name */
-      "3603"
-      "610062", /* a NUL in a name */
-      "3603"
-      "611b62", /* an escape character */
-      "3601"
-      "7f", /* delete */
-      "3602"
-      "c080", /* an overlong NUL */
-      "3603"
-      "eda080", /* a surrogate */
-      "3604"
-      "f4908080", /* past U+10FFFF */
-      "3602"
-      "61c3", /* half a character */
-      "3601"
-      "80", /* a continuation of nothing */
+      "84007f000001",           /* a padded code */
+      "36810061",               /* a padded length */
+      "3600",                   /* an empty name */
+      "360561622f6364",         /* a slash in a name */
+      "3603610062",             /* a NUL in a name */
+      "3603611b62",             /* an escape character */
+      "36017f",                 /* delete */
+      "3602c080",               /* an overlong NUL */
+      "3603eda080",             /* a surrogate */
+      "3604f4908080",           /* past U+10FFFF */
+      "360261c3",               /* half a character */
+      "360180",                 /* a continuation of nothing */
       "a50300",
-      "a50302"
-      "1220",
-      "a50322"
-      "1120" SHA,
-      "a50323"
-      "1220" SHA "00",
+      "a503021220",
+      "a503221120" SHA,
+      "a503231220" SHA "00",
       "d20300",
-      "d20321"
-      "1220" SHA,
-      "8906"
-      "00000000000000",
+      "d203211220" SHA,
+      "890600000000000000",
       TCP "04",
       TCP "00",
   };
@@ -77,20 +60,8 @@ static void malformed_bytes(void **state) {
 static void text_values_are_text(void **state) {
   (void)state;
   static const char *const good[] = {
-      "3601"
-      "61",
-      "3602"
-      "c3bc",
-      "3603"
-      "e4b8ad",
-      "3604"
-      "f09f9880",
-      "3604"
-      "f48fbfbf",
-      "3603"
-      "ee8080",
-      "3602"
-      "c280"};
+      "360161",       "3602c3bc",   "3603e4b8ad", "3604f09f9880",
+      "3604f48fbfbf", "3603ee8080", "3602c280"};
   for (size_t i = 0; i < KAD__COUNT(good); i++) {
     assert_ok(kad_multiaddr_check(test_hex(good[i])));
   }
@@ -156,15 +127,10 @@ static void the_longest_text_fits(void **state) {
       "04ffffffff",                         /* /ip4/255.255.255.255 */
       "8906ffffffffffffffff",               /* /memory/1844674407... */
       "29fffffffffffffffffffffffffffffffe", /* /ip6/ffff:... */
-      "290000000000000000"
-      "0000"
-      "ffffffffffff",
-      "d20303"
-      "130100", /* /certhash/... */
-      "d20322"
-      "1220" SHA,
-      "a50322"
-      "1220" SHA};
+      "2900000000000000000000ffffffffffff",
+      "d20303130100", /* /certhash/... */
+      "d203221220" SHA,
+      "a503221220" SHA};
   for (size_t i = 0; i < KAD__COUNT(longest); i++) {
     for (size_t j = 0; j < KAD__COUNT(longest); j++) {
       uint8_t bytes[KAD_MULTIADDR_MAX];

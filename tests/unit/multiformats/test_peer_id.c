@@ -19,12 +19,9 @@ static void only_names_of_keys_are_taken(void **state) {
       "1221" SHA "00", /* SHA-256 of 33 bytes */
       "121f00000000000000000000000000000000000000000000000000000000000000",
       "002b" SHA "0000000000000000000000", /* identity of 43 */
-      "8000"
-      "00",
-      "92002"
-      "0" SHA,
-      "00a400"
-      "080112209e3b433cbd31c2b8a6ebbdca998bd0f4c2141c9c9af5422e97"
+      "800000",
+      "920020" SHA,
+      "00a400080112209e3b433cbd31c2b8a6ebbdca998bd0f4c2141c9c9af5422e97"
       "6051b1e63af14d"};
   kad_peer_id id = {.len = 99};
   for (size_t i = 0; i < KAD__COUNT(bad); i++) {

@@ -139,20 +139,13 @@ static void malformed(void **state) {
                                     "7c",
                                     "0000",
                                     "08",
-                                    "0804"
-                                    "80",
-                                    "4203"
-                                    "0a0561",
-                                    "4201"
-                                    "0a",
-                                    "1a02"
-                                    "0a01",
-                                    "4204"
-                                    "0a0161"
-                                    "7b",
+                                    "080480",
+                                    "42030a0561",
+                                    "42010a",
+                                    "1a020a01",
+                                    "42040a01617b",
                                     "08ffffffffffffffffffff01",
-                                    "8280808010"
-                                    "00"};
+                                    "828080801000"};
   for (size_t i = 0; i < KAD__COUNT(bad); i++) {
     assert_error(KAD_E_PROTOBUF, decode(test_hex(bad[i])));
   }

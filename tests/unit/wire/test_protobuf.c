@@ -65,8 +65,7 @@ static void malformed(void **state) {
   static const char *const bad[] = {
       "0000", /* field 0 */
       "0200",
-      "8280808010"
-      "00",             /* field 2^29 */
+      "828080801000",   /* field 2^29 */
       "faffffffff0100", /* far past it */
       "0b",
       "0c",

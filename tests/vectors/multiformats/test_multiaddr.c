@@ -177,8 +177,8 @@ static const char *const refused[] = {
     "/tcp/99999999999999999999",
     "/quic/65536",
     "/ip4/127.0.0.1/udp/1234/quic-v1/webtransport/certhash",
-    "/ip4/127.0.0.1/udp/1234/quic-v1/webtransport/certhash/"
-    "b2uaraocy6yrdblb4sfptaddgimjmmp",
+    ("/ip4/127.0.0.1/udp/1234/quic-v1/webtransport/certhash/"
+     "b2uaraocy6yrdblb4sfptaddgimjmmp"),
     "/ip4/127.0.0.1/ipfs",
     "/ip4/127.0.0.1/ipfs/tcp",
     "/ip4/127.0.0.1/p2p",
