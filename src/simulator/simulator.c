@@ -328,32 +328,37 @@ static void settle(kad__simulator *s, host *h) {
 
 /* ---- what happens to a host ---------------------------------------------- */
 
-static void arrive(kad__simulator *s, pipe *p) {
+/* The listener's side of a dial: 0, or why it is refused. */
+static int accept_dial(kad__simulator *s, pipe *p) {
   pipe_end *dialler = &p->ends[0];
   pipe_end *listener = &p->ends[1];
   host *to = listener->host;
-  int error = KAD_E_TIMEOUT;
-  kad_time at = s->now + s->config.dial_timeout;
-  if (to->node != NULL && !cut(s, dialler->host, to)) {
-    kad__id id = 0;
-    uint8_t remote[ADDRESS_LEN];
-    memcpy(remote, dialler->host->address, ADDRESS_LEN);
-    /* A dialler's port is its own. */
-    kad__store16(remote + 6, (uint16_t)(32768 + dialler->connection % 28000));
-    error = !to->listening ? KAD_E_REFUSED
-                           : kad__swarm_accepted(
-                                 kad__node_swarm(to->node), &id, to->listener,
-                                 kad__bytes(remote, ADDRESS_LEN),
-                                 kad__bytes(to->address, ADDRESS_LEN), s->now);
-    error = error < 0 ? KAD_E_REFUSED : map_end(s, listener, id);
-    at = s->now + p->latency;
-    dialler->last_arrival = at;
-    settle(s, to);
+  kad__id id = 0;
+  uint8_t remote[ADDRESS_LEN];
+  memcpy(remote, dialler->host->address, ADDRESS_LEN);
+  /* A dialler's port is its own. */
+  kad__store16(remote + 6, (uint16_t)(32768 + dialler->connection % 28000));
+  if (!to->listening ||
+      kad__swarm_accepted(kad__node_swarm(to->node), &id, to->listener,
+                          kad__bytes(remote, ADDRESS_LEN),
+                          kad__bytes(to->address, ADDRESS_LEN), s->now) < 0) {
+    return KAD_E_REFUSED;
   }
+  return map_end(s, listener, id);
+}
+
+static void arrive(kad__simulator *s, pipe *p) {
+  host *to = p->ends[1].host;
+  bool heard = to->node != NULL && !cut(s, p->ends[0].host, to);
+  kad_time at = s->now + (heard ? p->latency : s->config.dial_timeout);
+  /* Planned before the listener says anything, so that it comes first. */
   happening *outcome = plan(s, OUTCOME, p, 0, kad__bytes(NULL, 0), at);
-  if (outcome != NULL) {
-    outcome->error = error;
+  if (outcome == NULL) {
+    return;
   }
+  p->ends[0].last_arrival = at;
+  outcome->error = heard ? accept_dial(s, p) : KAD_E_TIMEOUT;
+  settle(s, to);
 }
 
 static void learn_outcome(kad__simulator *s, const happening *h) {

@@ -72,7 +72,7 @@ static void put_and_get(network *n, kad_random *random, int number) {
   uint32_t putter = (uint32_t)kad_random_below(random, nodes);
   kad__simulator_result result = run(n, putter, &put);
   assert_ok(result.end.error);
-  assert_in_range(result.end.statistics.stored, 11, 20);
+  assert_in_range(result.end.statistics.stored, nodes > 20 ? 11 : 1, 20);
 
   kad_request get = KAD_REQUEST_INIT(KAD_GET);
   get.key = put.key;
@@ -220,7 +220,7 @@ static void test_alone(void **state) {
   wait_ready(&n);
   kad_request get = KAD_REQUEST_INIT(KAD_GET);
   get.key = kad__bytes_of("nothing");
-  assert_error(KAD_E_NOT_FOUND, run(&n, 0, &get).end.error);
+  assert_error(KAD_E_NO_PEERS, run(&n, 0, &get).end.error);
   kad__simulator_free(n.sim);
 }
 
