@@ -94,8 +94,8 @@ int kad__limits_establish(const kad__swarm *s, const kad__channel *c,
 }
 
 void kad__limits_charge(kad__channel *c) {
-  size_t charge = sizeof(*c) + sizeof(kad__swarm_peer) + c->remote.len +
-                  c->local.len;
+  size_t charge =
+      sizeof(*c) + sizeof(kad__swarm_peer) + c->remote.len + c->local.len;
   if (c->connection != NULL) {
     charge += kad__connection_charge(c->connection);
   }

@@ -247,4 +247,9 @@ void kad__swarm_resolve_end(kad__swarm *s, kad__id resolution, int error,
 kad_time kad__swarm_deadline(const kad__swarm *s);
 void kad__swarm_tick(kad__swarm *s, kad_time now);
 
+/* ---- for tests --------------------------------------------------------- */
+
+/* Walks every invariant: NULL when all hold, else the first that does not. */
+const char *kad__swarm_check(const kad__swarm *s);
+
 #endif

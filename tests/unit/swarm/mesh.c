@@ -281,6 +281,10 @@ static bool step(mesh *m, int node) {
   if (n->swarm == NULL) {
     return false;
   }
+  const char *broken = kad__swarm_check(n->swarm);
+  if (broken != NULL) {
+    fail_msg("node %d: not true that %s", node, broken);
+  }
   bool any = pull(m, node);
   kad__world_action action;
   while (kad__swarm_poll_action(n->swarm, &action)) {

@@ -1,0 +1,166 @@
+/* Every invariant of the swarm, walked: for tests and fuzzers, after each
+ * step. */
+#include "swarm/swarm_internal.h"
+
+#define CHECK(condition) \
+  do {                   \
+    if (!(condition)) {  \
+      return #condition; \
+    }                    \
+  } while (0)
+
+typedef struct census {
+  uint32_t established;
+  uint32_t established_inbound;
+  uint32_t closing;
+  uint32_t pending_inbound;
+  uint32_t opening;
+  uint32_t dials;
+  uint32_t channels_of_dials;
+  uint32_t channels_of_peers;
+  uint32_t origins;
+  size_t memory;
+} census;
+
+static const char *check_streams(const kad__channel *c) {
+  uint32_t count = 0;
+  KAD__LIST_EACH(node, &c->streams) {
+    const kad__stream *stream = KAD__CONTAINER(node, kad__stream, in_channel);
+    bool queued = kad__list_linked(&stream->event.link);
+    count++;
+    CHECK(stream->channel == c);
+    CHECK(stream->inner != NULL);
+    CHECK(kad__yamux_stream_user(stream->inner) == stream);
+    CHECK(queued == (stream->event.pending != 0));
+    CHECK(stream->agreed || !stream->inbound || !queued);
+    CHECK(stream->error != 0 || c->state == KAD__CHANNEL_OPEN);
+    CHECK(stream->error != 0 || stream->agreed ||
+          kad__heap_has(&stream->timer));
+  }
+  CHECK(count == c->stream_count);
+  return NULL;
+}
+
+static const char *check_channel(const kad__channel *c, census *found) {
+  bool named = kad__ids_find(&c->swarm->ids, c->id, KAD__OBJECT_CHANNEL) == c;
+  bool closed = c->state == KAD__CHANNEL_CLOSED;
+  bool open = c->state == KAD__CHANNEL_OPEN;
+  CHECK(named == !closed);
+  CHECK(kad__heap_has(&c->timer) == !closed);
+  CHECK(open == (c->peer != NULL));
+  CHECK((c->dial != NULL) ==
+        (!c->inbound && c->state <= KAD__CHANNEL_UPGRADING));
+  CHECK(c->connection != NULL || c->state != KAD__CHANNEL_UPGRADING);
+  CHECK(c->connection != NULL || !c->was_open);
+  CHECK(!closed || c->stream_count != 0 || c->action.lent || c->ended.lent ||
+        kad__list_linked(&c->action.link) || kad__list_linked(&c->ended.link) ||
+        kad__list_linked(&c->connected.link));
+  found->established += open;
+  found->established_inbound += open && c->inbound;
+  found->closing += c->state == KAD__CHANNEL_CLOSING;
+  found->pending_inbound += c->state == KAD__CHANNEL_UPGRADING && c->inbound;
+  found->opening += c->state <= KAD__CHANNEL_UPGRADING && !c->inbound;
+  found->channels_of_dials += c->dial != NULL;
+  found->origins += c->origin != NULL;
+  found->memory += c->charged;
+  return check_streams(c);
+}
+
+static const char *check_dial(const kad__dial *d, census *found) {
+  uint32_t opening = 0;
+  found->dials++;
+  KAD__LIST_EACH(node, &d->channels) {
+    const kad__channel *c = KAD__CONTAINER(node, kad__channel, group);
+    CHECK(c->dial == d);
+    CHECK(c->candidate < d->count);
+    CHECK(d->candidates[c->candidate].state == KAD__CANDIDATE_OPENING);
+    opening++;
+  }
+  found->channels_of_dials -= opening;
+  CHECK(d->ended || opening == d->opening);
+  CHECK(d->ended == kad__list_linked(&d->event.link));
+  CHECK(!d->ended || (opening == 0 && d->count == 0 && d->peer == NULL &&
+                      kad__list_empty(&d->resolutions)));
+  CHECK(d->peer == NULL || d->peer->dial == d);
+  CHECK(d->ended || kad__heap_has(&d->timer));
+  CHECK(d->lookups <= KAD__DIAL_LOOKUPS_MAX);
+  CHECK(d->resolved <= KAD__DIAL_RESOLVED_MAX);
+  CHECK(d->count <= KAD__DIAL_ADDRESSES_MAX);
+  /* Somebody will move it on. */
+  CHECK(d->ended || opening != 0 || kad__list_linked(&d->waiting) ||
+        !kad__list_empty(&d->resolutions));
+  return NULL;
+}
+
+static const char *check_peer(const kad__swarm_peer *peer, census *found) {
+  uint32_t count = 0;
+  KAD__LIST_EACH(node, &peer->channels) {
+    const kad__channel *c = KAD__CONTAINER(node, kad__channel, group);
+    CHECK(c->peer == peer);
+    CHECK(c->state == KAD__CHANNEL_OPEN);
+    count++;
+  }
+  found->channels_of_peers += count;
+  CHECK(count == peer->channel_count);
+  CHECK(count != 0 || peer->dial != NULL || peer->is_protected);
+  return NULL;
+}
+
+static const char *check_peers(const kad__swarm *s, census *found) {
+  uint32_t slot = 0;
+  kad__map_node *node = NULL;
+  while ((node = kad__map_next(&s->peers, &slot, node)) != NULL) {
+    const char *broken =
+        check_peer(KAD__CONTAINER(node, kad__swarm_peer, node), found);
+    if (broken != NULL) {
+      return broken;
+    }
+  }
+  slot = 0;
+  node = NULL;
+  while ((node = kad__map_next(&s->origins, &slot, node)) != NULL) {
+    const kad__origin *origin = KAD__CONTAINER(node, kad__origin, node);
+    CHECK(origin->count != 0);
+    CHECK(origin->count <= s->config.max_inbound_per_address);
+    found->origins -= origin->count;
+  }
+  return NULL;
+}
+
+static const char *check_counters(const kad__swarm *s, const census *found) {
+  CHECK(found->established == s->established);
+  CHECK(found->established_inbound == s->established_inbound);
+  CHECK(found->closing == s->closing);
+  CHECK(found->pending_inbound == s->pending_inbound);
+  CHECK(found->opening == s->opening);
+  CHECK(found->dials == s->dials);
+  CHECK(found->channels_of_dials == 0);
+  CHECK(found->channels_of_peers == s->established);
+  CHECK(found->origins == 0);
+  CHECK(found->memory == s->memory);
+  CHECK(s->opening <= s->config.max_dials);
+  CHECK(s->established <= s->config.max_connections);
+  CHECK(s->pending_inbound <= s->config.max_pending_inbound);
+  CHECK(s->scratch.begin == s->scratch.end);
+  return NULL;
+}
+
+const char *kad__swarm_check(const kad__swarm *s) {
+  census found = {0};
+  const char *broken = NULL;
+  KAD__LIST_EACH(node, &s->all_channels) {
+    broken =
+        check_channel(KAD__CONTAINER(node, kad__channel, in_swarm), &found);
+    if (broken != NULL) {
+      return broken;
+    }
+  }
+  KAD__LIST_EACH(node, &s->all_dials) {
+    broken = check_dial(KAD__CONTAINER(node, kad__dial, in_swarm), &found);
+    if (broken != NULL) {
+      return broken;
+    }
+  }
+  broken = check_peers(s, &found);
+  return broken != NULL ? broken : check_counters(s, &found);
+}
