@@ -102,7 +102,8 @@ KAD_API int kad_multiaddr_next(kad_bytes *rest, kad_multiaddr_part *out);
 
 /**
  * Finds the last component of `protocol`; true when there is one. `prefix`
- * (may be NULL) receives the address up to that component.
+ * (may be NULL) receives the address up to that component. What follows a
+ * malformed component is not looked at; without a find, nothing is written.
  */
 KAD_API bool kad_multiaddr_find(kad_bytes address,
                                 kad_multiaddr_protocol protocol,

@@ -10,7 +10,7 @@
 
 /* The struct that contains `member` at `pointer`. */
 #define KAD__CONTAINER(pointer, type, member) \
-  ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+  ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static inline kad_bytes kad__bytes(const void *data, size_t len) {
   return (kad_bytes){.data = (const uint8_t *)data, .len = len};

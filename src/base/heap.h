@@ -9,8 +9,8 @@
 
 typedef struct kad__heap_node {
   kad_time at;
-  uint64_t order;  /* tie-breaker, set by the heap */
-  uint32_t index;  /* KAD__HEAP_OUT when not in a heap */
+  uint64_t order; /* tie-breaker, set by the heap */
+  uint32_t index; /* KAD__HEAP_OUT when not in a heap */
 } kad__heap_node;
 
 typedef struct kad__heap {
@@ -30,8 +30,9 @@ static inline bool kad__heap_has(const kad__heap_node *node) {
 
 void kad__heap_fini(kad__heap *heap, const kad_allocator *allocator);
 
-/* Inserts `node`, or moves it when it is in already. A node that is in the
- * heap can always be moved; only inserting can fail with KAD_E_NO_MEMORY. */
+/* Inserts `node`, or moves it when it is in already; either way it comes after
+ * those of an equal deadline. A node that is in the heap can always be moved;
+ * only inserting can fail with KAD_E_NO_MEMORY. */
 int kad__heap_set(kad__heap *heap, const kad_allocator *allocator,
                   kad__heap_node *node, kad_time at);
 /* Removes `node`; nothing when it is not in. */

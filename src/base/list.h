@@ -47,7 +47,7 @@ static inline kad__list *kad__list_take(kad__list *head) {
 }
 
 /* `node` may be unlinked inside the loop. */
-#define KAD__LIST_EACH(node, head)                              \
+#define KAD__LIST_EACH(node, head)                                \
   for (kad__list *node = (head)->next, *next_##node = node->next; \
        node != (head); node = next_##node, next_##node = node->next)
 

@@ -35,7 +35,8 @@ void kad__map_remove(kad__map *map, kad__map_node *node);
 
 /* Visits every node once, in no particular order, starting with *slot = 0 and
  * node NULL; the returned node may be removed before the next call only if its
- * successor was taken first. NULL at the end. */
+ * successor was taken first. Nothing may be added meanwhile. NULL at the end.
+ */
 kad__map_node *kad__map_next(const kad__map *map, uint32_t *slot,
                              kad__map_node *node);
 

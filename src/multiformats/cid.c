@@ -9,20 +9,11 @@
 /* The length of "Qm..." */
 #define V0_TEXT_LEN 46
 
-static bool take_varint(kad_bytes *in, uint64_t *out) {
-  int len = kad__varint_decode(out, *in);
-  if (len < 0) {
-    return false;
-  }
-  *in = kad__bytes_skip(*in, (size_t)len);
-  return true;
-}
-
 int kad_multihash_decode(kad_multihash *out, kad_bytes in) {
   uint64_t code = 0;
   uint64_t len = 0;
-  if (!take_varint(&in, &code) || !take_varint(&in, &len) || len > DIGEST_MAX ||
-      len != in.len) {
+  if (!kad__varint_take(&in, &code) || !kad__varint_take(&in, &len) ||
+      len > DIGEST_MAX || len != in.len) {
     return KAD_E_MULTIHASH;
   }
   *out = (kad_multihash){.code = code, .digest = in};
@@ -41,8 +32,9 @@ int kad_cid_decode(kad_cid *out, kad_bytes in) {
   }
   kad_cid cid = {0};
   kad_multihash hash;
-  if (!take_varint(&in, &cid.version) || cid.version != 1 ||
-      !take_varint(&in, &cid.codec) || kad_multihash_decode(&hash, in) < 0) {
+  if (!kad__varint_take(&in, &cid.version) || cid.version != 1 ||
+      !kad__varint_take(&in, &cid.codec) ||
+      kad_multihash_decode(&hash, in) < 0) {
     return KAD_E_CID;
   }
   cid.multihash = in;

@@ -121,20 +121,11 @@ bool kad__multiaddr_value_ok(kad__multiaddr_kind kind, kad_bytes value) {
   }
 }
 
-static bool take_varint(kad_bytes *in, uint64_t *out) {
-  int len = kad__varint_decode(out, *in);
-  if (len < 0) {
-    return false;
-  }
-  *in = kad__bytes_skip(*in, (size_t)len);
-  return true;
-}
-
 static bool take_value(kad_bytes *in, kad__multiaddr_kind kind,
                        kad_bytes *value) {
   int fixed = kad__multiaddr_fixed_len(kind);
   uint64_t len = (uint64_t)fixed;
-  if (fixed < 0 && !take_varint(in, &len)) {
+  if (fixed < 0 && !kad__varint_take(in, &len)) {
     return false;
   }
   if (len > in->len) {
@@ -151,7 +142,7 @@ int kad_multiaddr_next(kad_bytes *rest, kad_multiaddr_part *out) {
     return 0;
   }
   uint64_t code = 0;
-  if (!take_varint(&in, &code)) {
+  if (!kad__varint_take(&in, &code)) {
     return KAD_E_MULTIADDR;
   }
   const kad__multiaddr_info *info = kad__multiaddr_by_code(code);

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "base/bytes.h"
 #include "kadmium/error.h"
 
 int kad__varint_decode(uint64_t *out, kad_bytes in) {
@@ -35,10 +36,11 @@ size_t kad__varint_encode(uint8_t out[KAD__VARINT_MAX_LEN], uint64_t value) {
   return len;
 }
 
-size_t kad__varint_len(uint64_t value) {
-  size_t len = 1;
-  for (; value >= 0x80; value >>= 7) {
-    len++;
+bool kad__varint_take(kad_bytes *in, uint64_t *out) {
+  int len = kad__varint_decode(out, *in);
+  if (len < 0) {
+    return false;
   }
-  return len;
+  *in = kad__bytes_skip(*in, (size_t)len);
+  return true;
 }

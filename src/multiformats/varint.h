@@ -15,6 +15,17 @@ int kad__varint_decode(uint64_t *out, kad_bytes in);
 /* Writes `value` (below 2^63) to `out`; returns the bytes written, 1 to 9. */
 size_t kad__varint_encode(uint8_t out[KAD__VARINT_MAX_LEN], uint64_t value);
 
-size_t kad__varint_len(uint64_t value);
+/* How many bytes `value`, of up to 64 bits, takes in groups of seven. */
+static inline size_t kad__varint_len(uint64_t value) {
+  size_t len = 1;
+  for (; value >= 0x80; value >>= 7) {
+    len++;
+  }
+  return len;
+}
+
+/* Takes one varint off the front of `*in`; false, with nothing changed, when
+ * there is no whole and valid one. */
+bool kad__varint_take(kad_bytes *in, uint64_t *out);
 
 #endif

@@ -8,8 +8,9 @@
 
 #include "kadmium/types.h"
 
-/* Takes the next address off `*rest`; false at the end. The addresses are
- * opaque here: they may be empty or malformed multiaddrs. */
+/* Takes the next address off `*rest`; false at the end, which is also where a
+ * malformed list ends. The addresses are opaque here: they may be empty or
+ * malformed multiaddrs. */
 bool kad__addresses_next(kad_bytes *rest, kad_bytes *address);
 
 /* The number of addresses. */

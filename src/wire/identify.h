@@ -21,14 +21,15 @@ typedef struct kad__identify_message {
   bool has_protocol_version;
   bool has_observed_address;
   bool has_signed_peer_record;
-  size_t address_count;  /* kept ones; further ones are passed over */
+  size_t address_count; /* kept ones; further ones are passed over */
   size_t protocol_count;
   kad_bytes addresses[KAD__IDENTIFY_ADDRESSES_MAX];
   kad_bytes protocols[KAD__IDENTIFY_PROTOCOLS_MAX];
 } kad__identify_message;
 
 /* Merges one message (identify may come in several) into `out`, which starts
- * zeroed: lists append, scalars replace. KAD_E_PROTOBUF. */
+ * zeroed: lists append, scalars replace. KAD_E_PROTOBUF: malformed or a known
+ * field of the wrong wire type; `out` then holds what came before. */
 int kad__identify_merge(kad__identify_message *out, kad_bytes in);
 
 /* Writes varint length and message; the signed record comes last. Returns the

@@ -35,7 +35,8 @@ typedef enum kad__wire_connection {
 
 typedef struct kad__wire_peer {
   kad_bytes id;        /* opaque; not empty when decoded */
-  kad_bytes addresses; /* list of wire/addresses.h */
+  kad_bytes addresses; /* list of wire/addresses.h; when decoded, the run from
+                          the first address to the last */
   kad__wire_connection connection;
 } kad__wire_peer;
 
@@ -64,8 +65,13 @@ typedef struct kad__message {
 void kad__message_init(kad__message *m, kad__message_type type);
 
 /* Reads a message, without its length prefix. Everything in `out` borrows from
- * `in`. Peers without id are passed over. KAD_E_PROTOBUF: malformed or a known
- * field of the wrong wire type. KAD_E_MESSAGE: an unknown type. */
+ * `in`. The last of a repeated scalar counts, repeated records are merged field
+ * by field. Peers without id are passed over; a connection that is not known is
+ * read as KAD__NOT_CONNECTED; a ttl past 32 bits as UINT32_MAX. Of the peer
+ * arrays only the entries that are counted are written to.
+ *
+ * KAD_E_PROTOBUF: malformed or a known field of the wrong wire type.
+ * KAD_E_MESSAGE: an unknown type. After an error `out` means nothing. */
 int kad__message_decode(kad__message *out, kad_bytes in);
 
 /* The exact length of the encoding, without prefix. */

@@ -4,6 +4,7 @@
 #include "wire/protobuf.h"
 
 #include "base/bytes.h"
+#include "multiformats/varint.h"
 
 #define VARINT_MAX_LEN 10
 #define NUMBER_MAX ((UINT32_C(1) << 29) - 1)
@@ -90,16 +91,8 @@ int kad__pb_writer_finish(const kad__pb_writer *w) {
   return w->overflow ? KAD_E_BUFFER_TOO_SMALL : (int)(w->at - w->start);
 }
 
-static size_t varint_len(uint64_t value) {
-  size_t len = 1;
-  for (; value >= 0x80; value >>= 7) {
-    len++;
-  }
-  return len;
-}
-
 static size_t tag_len(uint32_t number) {
-  return varint_len((uint64_t)number << 3);
+  return kad__varint_len((uint64_t)number << 3);
 }
 
 /* True when `len` more bytes fit. */
@@ -139,7 +132,7 @@ static void write_header(kad__pb_writer *w, uint32_t number, size_t len) {
 }
 
 void kad__pb_put_header(kad__pb_writer *w, uint32_t number, size_t len) {
-  if (has_room(w, tag_len(number) + varint_len(len))) {
+  if (has_room(w, tag_len(number) + kad__varint_len(len))) {
     write_header(w, number, len);
   }
 }
@@ -157,9 +150,9 @@ void kad__pb_put_bytes(kad__pb_writer *w, uint32_t number, kad_bytes bytes) {
 }
 
 size_t kad__pb_bytes_len(uint32_t number, size_t len) {
-  return tag_len(number) + varint_len(len) + len;
+  return tag_len(number) + kad__varint_len(len) + len;
 }
 
 size_t kad__pb_varint_len(uint32_t number, uint64_t value) {
-  return tag_len(number) + varint_len(value);
+  return tag_len(number) + kad__varint_len(value);
 }
