@@ -1,0 +1,1 @@
+kadmium_fuzz(swarm SOURCES fuzz_swarm.c USES swarm)
