@@ -27,7 +27,7 @@ typedef struct kad__pb_field {
  * when it is truncated, longer than ten bytes or past 64 bits. */
 size_t kad__pb_read_varint(uint64_t *value, kad_bytes in);
 
-/* kad__pb_next's answer for whatever is not a short field of bytes. */
+/* kad__pb_next's answer for whatever is not short. */
 int kad__pb_next_general(kad_bytes *in, kad__pb_field *out);
 
 /* Takes the next field off `*in`. Returns 1; 0 at the end; KAD_E_PROTOBUF for
@@ -35,20 +35,27 @@ int kad__pb_next_general(kad_bytes *in, kad__pb_field *out);
  * more than ten bytes, or a length past the end. After an error `*in` and
  * `*out` are not specified. */
 static inline int kad__pb_next(kad_bytes *in, kad__pb_field *out) {
-  /* Nearly every field of every message: a one-byte tag, a one-byte length. */
-  if (in->len >= 2) {
-    unsigned tag = in->data[0];
-    size_t len = in->data[1];
-    if ((tag & 0x87) == KAD__PB_BYTES && tag > 7 && len < 0x80 &&
-        len <= in->len - 2) {
-      out->number = tag >> 3;
-      out->type = KAD__PB_BYTES;
-      out->value = 0;
-      out->bytes = (kad_bytes){in->data + 2, len};
-      in->data += 2 + len;
-      in->len -= 2 + len;
-      return 1;
-    }
+  /* Nearly every field of every message: a tag of one byte, and a length or a
+   * number of one byte. */
+  if (in->len < 2 || in->data[0] < 8 || (in->data[0] | in->data[1]) >= 0x80) {
+    return kad__pb_next_general(in, out);
+  }
+  unsigned type = in->data[0] & 7;
+  size_t len = in->data[1];
+  if (type == KAD__PB_BYTES && len <= in->len - 2) {
+    *out = (kad__pb_field){.number = in->data[0] >> 3,
+                           .type = KAD__PB_BYTES,
+                           .bytes = {in->data + 2, len}};
+    in->data += 2 + len;
+    in->len -= 2 + len;
+    return 1;
+  }
+  if (type == KAD__PB_VARINT) {
+    *out = (kad__pb_field){
+        .number = in->data[0] >> 3, .type = KAD__PB_VARINT, .value = len};
+    in->data += 2;
+    in->len -= 2;
+    return 1;
   }
   return kad__pb_next_general(in, out);
 }
