@@ -9,8 +9,6 @@
  * Released streams that wait for the peer's end stay in the table, because
  * their flow control must go on. They are kept in the order of their last
  * progress: the first is the next to expire and the first to give way. */
-#include <assert.h>
-
 #include "connection/yamux_internal.h"
 
 _Static_assert(sizeof(kad__yamux) <= 600, "idle sessions are counted in 1000s");

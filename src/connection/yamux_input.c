@@ -147,8 +147,9 @@ static void on_data(kad__yamux_stream *s, const kad__yamux_frame *f) {
   }
   if (s->released) {
     /* Nobody will read, so the window stays shut: better that the peer hears
-     * of it than that it waits. */
-    if (s->fin_sent && s->receive_window < s->window / 2) {
+     * of it than that it waits. Not at once, though: it may have been writing
+     * when our answer left, and a reset may cost it that answer. */
+    if (s->fin_sent && s->receive_window < s->window / 4) {
       abort_stream(s, KAD_E_CLOSED, 0);
     }
     return;

@@ -213,4 +213,9 @@ static inline bool kad__yamux_finished(const kad__yamux_stream *s) {
   return s->fin_sent && s->fin_received;
 }
 
+/* Our side is closed, and all but its end was sent. */
+static inline bool kad__yamux_fin_due(const kad__yamux_stream *s) {
+  return s->write_closed && !s->fin_sent && kad__buffer_len(&s->out) == 0;
+}
+
 #endif

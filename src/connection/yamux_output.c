@@ -137,10 +137,6 @@ static uint32_t take_credit(kad__yamux_stream *s) {
   return credit;
 }
 
-static bool fin_due(const kad__yamux_stream *s) {
-  return s->write_closed && !s->fin_sent && kad__buffer_len(&s->out) == 0;
-}
-
 static void write_reset(writer *w, kad__yamux_stream *s) {
   if (write_header(w, KAD__YAMUX_WINDOW_UPDATE, KAD__YAMUX_RST, s->id,
                    s->reset_code)) {
@@ -152,7 +148,7 @@ static void write_reset(writer *w, kad__yamux_stream *s) {
 /* Credit, SYN, ACK and FIN in one frame. `w` has room for a header. */
 static void write_update(writer *w, kad__yamux_stream *s) {
   uint32_t flags = opening_flags(s);
-  if (fin_due(s)) {
+  if (kad__yamux_fin_due(s)) {
     flags |= KAD__YAMUX_FIN;
     s->fin_sent = true;
     kad__yamux_flushed(s);

@@ -4,8 +4,6 @@
  * of output it belongs; every change of that state ends with a call of it.
  * Resets are flags of the stream rather than queued frames, so that giving a
  * stream up needs no memory and cannot fail. */
-#include <assert.h>
-
 #include "connection/yamux_internal.h"
 
 #define UNSENT_MAX (((size_t)4 << 20) + ((size_t)64 << 10))
@@ -53,10 +51,9 @@ static kad__yamux_queue queue_for(const kad__yamux_stream *s) {
   if (s->sendable != 0) {
     return KAD__YAMUX_QUEUE_READY;
   }
-  bool fin_due =
-      s->write_closed && !s->fin_sent && kad__buffer_len(&s->out) == 0;
-  return s->syn_due || s->ack_due || fin_due ? KAD__YAMUX_QUEUE_URGENT
-                                             : KAD__YAMUX_QUEUE_NONE;
+  return s->syn_due || s->ack_due || kad__yamux_fin_due(s)
+             ? KAD__YAMUX_QUEUE_URGENT
+             : KAD__YAMUX_QUEUE_NONE;
 }
 
 static void count_sendable(kad__yamux_stream *s) {

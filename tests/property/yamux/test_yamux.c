@@ -7,6 +7,7 @@
 
 #define SLOTS 24
 #define PIPE_MAX ((size_t)8 << 20)
+#define UNREAD_MAX ((size_t)60000)
 
 /* One direction of one stream: byte n of it is a function of `key` and n, so
  * the model needs only counts. */
@@ -116,6 +117,14 @@ static void do_open(world *w, int side) {
   w->opened++;
 }
 
+/* Who writes much to an end that was given back may be reset for it. */
+static void note_unread(link *l, int writer) {
+  const flow *f = &l->flows[writer];
+  if (l->released[1 - writer] && f->written - f->read > UNREAD_MAX) {
+    l->dead = true;
+  }
+}
+
 static void do_write(world *w, link *l, int side) {
   flow *f = &l->flows[side];
   static uint8_t bytes[200000];
@@ -127,6 +136,7 @@ static void do_write(world *w, link *l, int side) {
   if (result == 0) {
     assert_false(f->write_closed);
     f->written += len;
+    note_unread(l, side);
   } else if (f->write_closed && !l->dead && !w->failing) {
     assert_int_equal(result, KAD_E_STATE);
   } else {
@@ -196,13 +206,14 @@ static void do_events(world *w, int side) {
   }
 }
 
-/* Gives an end up; what the other side had under way to it may be lost, and a
- * peer that goes on writing may be reset. */
+/* Gives an end back before the other one has ended: what was written to it is
+ * lost, what was written by it is not. */
 static void do_release(link *l, int side) {
-  if (!l->flows[1 - side].ended) {
-    l->dead = true;
-  }
+  uint32_t id = l->id;
   release_end(l, side);
+  if (l->used && l->id == id) {
+    note_unread(l, 1 - side);
+  }
 }
 
 static void do_reset(link *l, int side) {
@@ -211,14 +222,12 @@ static void do_reset(link *l, int side) {
   release_end(l, side);
 }
 
-/* The other end will never come to be: nothing was sent of this stream. */
-static void drop_unborn(world *w, link *l, int side) {
-  if (l->used && l->ends[1 - side] == NULL && !l->released[1 - side] &&
-      l->ends[side] == NULL && l->dead) {
-    l->released[1 - side] = true;
-    forget_if_done(l);
+/* Its opener gave the stream up before the other side could hear of it. */
+static void forget_unborn(link *l) {
+  bool known[2] = {l->ends[0] != NULL, l->ends[1] != NULL};
+  if (l->used && l->dead && !known[0] && !known[1]) {
+    *l = (link){0};
   }
-  (void)w;
 }
 
 /* ---- the channel ------------------------------------------------------- */
@@ -357,8 +366,7 @@ static void run(world *w, size_t steps) {
   for (size_t i = 0; i < steps; i++) {
     step(w);
     for (int k = 0; k < SLOTS; k++) {
-      drop_unborn(w, &w->links[k], 0);
-      drop_unborn(w, &w->links[k], 1);
+      forget_unborn(&w->links[k]);
     }
     check_sides(w);
   }
@@ -524,7 +532,9 @@ static void test_segmentation(void **state) {
     outcome split = replay(recorded, len, part, 0);
     assert_int_equal(split.result, whole.result);
     assert_true(split.seen == whole.seen);
-    assert_memory_equal(&split.stats, &whole.stats, sizeof(whole.stats));
+    assert_int_equal(split.stats.frames_in, whole.stats.frames_in);
+    assert_int_equal(split.stats.unknown_stream_bytes,
+                     whole.stats.unknown_stream_bytes);
   }
 }
 
@@ -570,7 +580,7 @@ static void test_random_bytes(void **state) {
   kad_random random;
   kad_random_init_u64(&random, test_seed("yamux random frames"));
   uint8_t bytes[1200];
-  for (size_t run_ = 0; run_ < test_runs(3000); run_++) {
+  for (size_t i = 0; i < test_runs(3000); i++) {
     /* Plausible frames: small ids and lengths, every type and flag. */
     size_t len = 0;
     while (len + 12 + 64 < sizeof(bytes)) {

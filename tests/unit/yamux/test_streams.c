@@ -369,7 +369,7 @@ static void test_release_tells_a_peer_that_goes_on(void **state) {
   fixture_init(&f, false);
   kad__yamux_stream_release(accept_stream(&f, 1));
   expect_output(&f, "000100060000000100000000");
-  for (int i = 0; i < 8; i++) {
+  for (int i = 0; i < 12; i++) {
     expect_silence(&f);
     assert_ok(feed_data(&f, 0, 1, 16384));
   }
