@@ -13,10 +13,11 @@
 #ifndef KAD_KADEMLIA_DHT_H
 #define KAD_KADEMLIA_DHT_H
 
-#include "kadmium/error.h"
-#include "kadmium/random.h"
+#include "kademlia/peer_book.h"
 #include "kademlia/store.h"
 #include "kademlia/validator.h"
+#include "kadmium/error.h"
+#include "kadmium/random.h"
 #include "wire/message.h"
 
 #define KAD__K 20
@@ -31,9 +32,6 @@ typedef uint64_t kad__query_id;
 /* Names a remote call; never 0, never reused. */
 typedef uint64_t kad__call_id;
 
-/* A pure function: the point of the key space that belongs to `in`. */
-typedef void (*kad__dht_hash)(uint8_t out[32], kad_bytes in);
-
 typedef enum kad__dht_mode {
   KAD__MODE_CLIENT, /* asks, is asked nothing, is in nobody's table */
   KAD__MODE_SERVER
@@ -42,9 +40,9 @@ typedef enum kad__dht_mode {
 typedef struct kad__dht_config {
   const kad_allocator *allocator;
   kad__dht_hash hash;
-  kad_bytes local_id;  /* copied */
-  kad_random *random;  /* borrowed, outlives the DHT */
-  kad__store *store;   /* borrowed, outlives the DHT */
+  kad_bytes local_id;                /* copied */
+  kad_random *random;                /* borrowed, outlives the DHT */
+  kad__store *store;                 /* borrowed, outlives the DHT */
   const kad__validators *validators; /* borrowed; NULL accepts everything */
 
   uint32_t bucket_size;     /* 20 */
@@ -65,6 +63,30 @@ typedef struct kad__dht_config {
   bool filter_records; /* inbound records become events, nothing is stored */
   uint32_t caching;    /* closest peers without the record to give it: 1 */
   bool verify_peers;   /* a FIND_NODE for its own id before it enters */
+
+  /* NULL: a book of its own. Else borrowed, made with the same hash, outlives
+   * the DHT; many DHTs of one thread may share it. */
+  kad__peer_book *book;
+  /* Peers are reached by their id alone: those without address are as good as
+   * any (networks in memory). */
+  bool no_addresses;
+  /* A peer that has not answered for so long no longer holds up a lookup,
+   * though it is still waited for. 0: learned from how long answers take;
+   * NEVER: wait for `peer_timeout`. */
+  kad_time slow_timeout;
+  /* A peer in the table that was silent for so long is probed: 15 min; NEVER
+   * disables it. Peers whose last call failed are probed in any case. */
+  kad_time liveness_interval;
+  uint32_t max_answer;  /* bytes of the peers in an answer: 14 * 1024 */
+  uint32_t max_recent;  /* peers remembered outside the table: 1024 */
+  uint32_t max_queries; /* running ones: 10000 */
+  uint32_t max_events;  /* inbound and routing events not polled yet: 1024 */
+  /* Events that are never queued: 1u << type each. Default: KAD__DHT_INBOUND
+   * (a record under `filter_records` comes all the same). */
+  uint32_t muted_events;
+  /* Makes a peer id out of 32 random bytes, for refreshing a bucket; returns
+   * its length. NULL: an identity multihash of them. */
+  size_t (*random_id)(uint8_t out[KAD__DHT_ID_MAX], const uint8_t random[32]);
 } kad__dht_config;
 
 /* Defaults as above; the pointers are zero and must be set. */
@@ -94,6 +116,10 @@ void kad__dht_peer_disconnected(kad__dht *dht, kad_bytes peer, kad_time now);
 /* It could not be reached at all, outside any call of ours. */
 void kad__dht_peer_unreachable(kad__dht *dht, kad_bytes peer, kad_time now);
 
+/* Where a peer is that does not belong into the table (a client): told to who
+ * looks for it. `addresses` is a list; it replaces what was known. */
+void kad__dht_peer_known(kad__dht *dht, kad_bytes peer, kad_bytes addresses);
+
 /* A remote call to make. All bytes are borrowed until the next poll; `message`
  * is complete but for the addresses of ourselves, which an ADD_PROVIDER gets
  * from the gateway: its provider entry has our id and an empty list. */
@@ -122,9 +148,9 @@ void kad__dht_failed(kad__dht *dht, kad__call_id call, int error, kad_time now);
 /* Answers a request of the authenticated `from`. Returns 1 with `*reply` to be
  * sent (it borrows from `request` and from the DHT, until the next call of any
  * of its functions); 0 when the request has no answer; or an error, for which
- * the stream is reset: KAD_E_MESSAGE, KAD_E_RECORD and its kin, KAD_E_STORE_FULL,
- * KAD_E_UNSUPPORTED (client mode), KAD_E_NO_MEMORY. `reply` may not be
- * `request`. Our own entry as a provider carries an empty list. */
+ * the stream is reset: KAD_E_MESSAGE, KAD_E_RECORD and its kin,
+ * KAD_E_STORE_FULL, KAD_E_UNSUPPORTED (client mode), KAD_E_NO_MEMORY. `reply`
+ * may not be `request`. Our own entry as a provider carries an empty list. */
 int kad__dht_answer(kad__dht *dht, kad__message *reply,
                     const kad__message *request, kad_bytes from, kad_time now);
 
@@ -232,15 +258,17 @@ typedef enum kad__dht_event_type {
   KAD__DHT_ROUTING_ADDED,  /* peer, bucket, old_peer (may be empty) */
   KAD__DHT_ROUTING_UPDATED,
   KAD__DHT_ROUTING_REMOVED,
-  KAD__DHT_UNROUTABLE,     /* peer: no address known */
-  KAD__DHT_ROUTABLE,       /* peer, address: not inserted (manual, full) */
+  KAD__DHT_UNROUTABLE, /* peer: no address known */
+  KAD__DHT_ROUTABLE,   /* peer, address: not inserted (manual, full) */
   KAD__DHT_PENDING_ROUTABLE,
   KAD__DHT_MODE_CHANGED
 } kad__dht_event_type;
 
 /* Borrowed until the next poll or input. QUERY_ENDED's error: 0, or
  * KAD_E_TIMEOUT, KAD_E_NOT_FOUND (get, find_peer, find_providers),
- * KAD_E_QUORUM (put), KAD_E_NO_PEERS (nobody to ask), KAD_E_CANCELLED. */
+ * KAD_E_QUORUM (put, provide), KAD_E_NO_PEERS (nobody to ask),
+ * KAD_E_CANCELLED. The QUERY_ENDED of a get carries the best `record`, if any,
+ * and in `peer` who gave it (empty: it is ours). */
 typedef struct kad__dht_event {
   kad__dht_event_type type;
   kad__query_kind kind;

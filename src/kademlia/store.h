@@ -13,6 +13,8 @@ typedef struct kad__record {
   kad_bytes value;
   kad_bytes publisher; /* peer id; empty: unknown */
   kad_time expires;    /* KAD_TIME_NEVER: does not */
+  kad_bytes source;    /* put: the authenticated peer that brought it, for its
+                          share of the room; empty: ours. `get` may omit it */
 } kad__record;
 
 /* "`provider` has `key`." Everything is borrowed. */

@@ -32,5 +32,8 @@ int kad__validate(const kad__validators *v, kad_bytes key, kad_bytes value,
 /* 1 when `new_value` should replace `old_value`. Equal bytes: 0. */
 int kad__select(const kad__validators *v, kad_bytes key, kad_bytes old_value,
                 kad_bytes new_value);
+/* True when a selector orders the values of `key`: then the better of two
+ * differing values is known, and others may be told of it. */
+bool kad__selectable(const kad__validators *v, kad_bytes key);
 
 #endif

@@ -1,0 +1,193 @@
+/* Filling the table: a lookup of ourselves finds our neighbours, then one
+ * lookup in each bucket farther than the nearest neighbour finds the rest. The
+ * wire carries names, not points of the key space, so a target inside a bucket
+ * must be a name whose hash falls there: for the wide buckets one is drawn at
+ * random; for the narrow ones, where that would take thousands of hashes, a
+ * peer that is known to be there serves.
+ *
+ * It runs when the owner asks, by the clock, and soon after a peer came into a
+ * table that is still short. One at a time starts by itself. */
+#include "kademlia/state.h"
+
+/* Below so many peers each new one starts a bootstrap. */
+#define TABLE_SHORT 20
+/* Buckets for which a name is drawn; 2^(n+1) hashes are expected for the n-th.
+ */
+#define DRAWN_BUCKETS 8
+#define DRAWS_PER_EXPECTED 8
+/* A whole bootstrap may take so many query time-outs; a step, half of one. */
+#define WHOLE_TIMEOUTS 5
+
+static void reset_timers(kad__dht *dht, kad_time now) {
+  dht->bootstrap_periodic = kad__time_add(now, dht->config.bootstrap_interval);
+  dht->bootstrap_automatic = KAD_TIME_NEVER;
+}
+
+void kad__bootstrap_trigger(kad__dht *dht, kad_time now) {
+  if (dht->config.bootstrap_throttle != KAD_TIME_NEVER &&
+      dht->table.size < TABLE_SHORT) {
+    dht->bootstrap_automatic =
+        kad__time_add(now, dht->config.bootstrap_throttle);
+  }
+}
+
+/* ---- targets ------------------------------------------------------------ */
+
+static size_t default_random_id(uint8_t out[KAD__DHT_ID_MAX],
+                                const uint8_t random[32]) {
+  out[0] = 0x00; /* identity multihash */
+  out[1] = 32;
+  memcpy(out + 2, random, 32);
+  return 34;
+}
+
+static bool draw_target(kad__dht *dht, kad__query *q, uint32_t bucket) {
+  size_t (*random_id)(uint8_t *, const uint8_t *) =
+      dht->config.random_id != NULL ? dht->config.random_id : default_random_id;
+  uint32_t draws = DRAWS_PER_EXPECTED << (bucket + 1);
+  for (uint32_t i = 0; i < draws; i++) {
+    uint8_t random[32];
+    kad_random_bytes(dht->config.random, random, sizeof random);
+    q->key_len = (uint32_t)random_id(q->key, random);
+    kad__key key = kad__key_of(dht->config.hash, kad__query_key(q));
+    if (kad__table_index(&dht->table, &key) == bucket) {
+      q->target = key;
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool known_target(kad__dht *dht, kad__query *q, uint32_t bucket) {
+  const kad__bucket *b = &dht->table.buckets[bucket];
+  if (b->count == 0) {
+    return false;
+  }
+  const kad__entry *e =
+      &b->entries[kad_random_below(dht->config.random, b->count)];
+  kad_bytes id = kad__peer_id(dht->book, e->peer);
+  memcpy(q->key, id.data, id.len);
+  q->key_len = (uint32_t)id.len;
+  q->target = e->key;
+  return true;
+}
+
+static bool bucket_stale(const kad__dht *dht, uint32_t bucket) {
+  const kad__bucket *b = &dht->table.buckets[bucket];
+  if (b->count < dht->table.bucket_size) {
+    return true;
+  }
+  for (uint32_t i = 0; i < b->count; i++) {
+    if ((b->entries[i].flags & KAD__ENTRY_FAILED) != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The next bucket that is worth it becomes the target; false at the end. */
+static bool next_target(kad__dht *dht, kad__query *q) {
+  while (q->bootstrap.remaining > 0) {
+    uint32_t bucket = --q->bootstrap.remaining;
+    if (bucket >= dht->table.bucket_count ||
+        (q->bootstrap.only_stale && !bucket_stale(dht, bucket))) {
+      continue;
+    }
+    if (bucket < DRAWN_BUCKETS ? draw_target(dht, q, bucket)
+                               : known_target(dht, q, bucket)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* ---- steps -------------------------------------------------------------- */
+
+static void progress(kad__dht *dht, kad__query *q, kad_time now) {
+  kad__dht_event event = {.type = KAD__DHT_PROGRESS,
+                          .remaining = q->bootstrap.remaining,
+                          .key = kad__query_key(q)};
+  kad__event_of_query(dht, q, &event, now);
+}
+
+/* Buckets as deep as our nearest neighbour's were filled by looking up
+ * ourselves. */
+static void begin_refreshing(kad__dht *dht, kad__query *q) {
+  int deepest = kad__table_deepest(&dht->table);
+  q->bootstrap.refreshing = true;
+  q->bootstrap.remaining = deepest < 0 ? 0 : (uint32_t)deepest;
+}
+
+bool kad__bootstrap_step_over(kad__dht *dht, kad__query *q, kad_time now) {
+  int error = q->error;
+  bool over = error == KAD_E_CANCELLED || now >= q->ends;
+  if (!q->bootstrap.refreshing) {
+    begin_refreshing(dht, q);
+  }
+  progress(dht, q, now);
+  if (over || !next_target(dht, q)) {
+    kad__query_end(dht, q, over ? error : 0, now);
+    return false;
+  }
+  q->error = 0;
+  error = kad__query_look(dht, q, &q->target, KAD__K, now);
+  if (error != 0) {
+    kad__query_end(dht, q, error, now);
+    return false;
+  }
+  kad_time step = kad__time_add(now, dht->config.query_timeout / 2);
+  /* Moving a node that is in the heap cannot fail. */
+  (void)kad__heap_set(&dht->query_timers, &dht->allocator, &q->timer,
+                      kad__time_min(step, q->ends));
+  return true;
+}
+
+void kad__bootstrap_begun(kad__dht *dht, kad__query *q, kad_time now) {
+  kad_time timeout = dht->config.query_timeout;
+  kad_time whole = timeout > KAD_TIME_NEVER / WHOLE_TIMEOUTS
+                       ? KAD_TIME_NEVER
+                       : timeout * WHOLE_TIMEOUTS;
+  q->ends = kad__time_add(now, whole);
+  q->bootstrap.only_stale = q->wanted != 0;
+  q->wanted = 0;
+  dht->bootstraps++;
+  reset_timers(dht, now);
+}
+
+void kad__bootstrap_over(kad__dht *dht) {
+  dht->bootstraps--;
+}
+
+/* ---- beginnings --------------------------------------------------------- */
+
+static int start_bootstrap(kad__dht *dht, kad__query_id *out, bool only_stale,
+                           kad_time now) {
+  kad__query_start start = {.kind = KAD__QUERY_BOOTSTRAP,
+                            .key = dht->config.local_id,
+                            .results = KAD__K,
+                            .wanted = only_stale};
+  reset_timers(dht, now);
+  if (dht->table.size == 0) {
+    return KAD_E_NO_PEERS;
+  }
+  return kad__query_begin(dht, out, &start, now);
+}
+
+int kad__dht_bootstrap(kad__dht *dht, kad__query_id *out, kad_time now) {
+  return start_bootstrap(dht, out, false, now);
+}
+
+kad_time kad__bootstrap_deadline(const kad__dht *dht) {
+  return dht->bootstraps > 0
+             ? KAD_TIME_NEVER
+             : kad__time_min(dht->bootstrap_periodic, dht->bootstrap_automatic);
+}
+
+void kad__bootstrap_tick(kad__dht *dht, kad_time now) {
+  kad__query_id id;
+  kad_time at = kad__bootstrap_deadline(dht);
+  if (at <= now && at != KAD_TIME_NEVER) {
+    /* Without peers or memory: the next time. */
+    (void)start_bootstrap(dht, &id, true, now);
+  }
+}

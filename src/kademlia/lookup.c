@@ -1,0 +1,455 @@
+/* A path is a sorted array: lookups see a few hundred peers at the most, and
+ * walking them in order is what each step does anyway. The rules are those of
+ * rust-libp2p's ClosestPeersIter, with slow and deferred peers added. */
+#include "kademlia/lookup.h"
+
+#include "base/alloc.h"
+
+int kad__lookup_init(kad__lookup *lookup, const kad_allocator *allocator,
+                     kad__peer_book *book, const kad__key *target,
+                     const kad__lookup_config *config) {
+  *lookup = (kad__lookup){.allocator = allocator,
+                          .book = book,
+                          .config = *config,
+                          .target = *target};
+  if (config->paths <= 1) {
+    lookup->config.paths = 1;
+    lookup->paths = &lookup->single;
+    return 0;
+  }
+  lookup->paths =
+      kad__calloc(allocator, config->paths, sizeof lookup->paths[0]);
+  if (lookup->paths == NULL) {
+    lookup->paths = &lookup->single;
+    lookup->config.paths = 1;
+    return KAD_E_NO_MEMORY;
+  }
+  return 0;
+}
+
+static void candidate_drop(kad__lookup *l, const kad__candidate *c) {
+  kad__list_unref(l->book, c->addresses);
+  kad__peer_unref(l->book, c->peer);
+}
+
+void kad__lookup_fini(kad__lookup *lookup) {
+  for (uint32_t p = 0; p < lookup->config.paths; p++) {
+    kad__path *path = &lookup->paths[p];
+    for (uint32_t i = 0; i < path->count; i++) {
+      candidate_drop(lookup, &path->list[i]);
+    }
+    kad__release(lookup->allocator, path->list);
+    path->list = NULL;
+    path->count = 0;
+  }
+  if (lookup->paths != &lookup->single) {
+    kad__release(lookup->allocator, lookup->paths);
+  }
+  lookup->paths = NULL;
+  lookup->config.paths = 0;
+}
+
+/* ---- one path ----------------------------------------------------------- */
+
+/* The place of a distance: where it is, or where it would go. */
+static uint32_t path_place(const kad__path *p, const kad__key *distance) {
+  uint32_t low = 0;
+  uint32_t high = p->count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (kad__key_compare(&p->list[middle].distance, distance) < 0) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+static kad__candidate *path_find(const kad__path *p, const kad__key *distance) {
+  uint32_t at = path_place(p, distance);
+  if (at < p->count && kad__key_equal(&p->list[at].distance, distance)) {
+    return &p->list[at];
+  }
+  return NULL;
+}
+
+static bool path_reserve(kad__lookup *l, kad__path *p) {
+  if (p->count < p->cap) {
+    return true;
+  }
+  uint32_t cap = p->cap == 0 ? 32 : p->cap * 2;
+  kad__candidate *list =
+      kad__resize_array(l->allocator, p->list, cap, sizeof list[0]);
+  if (list == NULL) {
+    return false;
+  }
+  p->list = list;
+  p->cap = cap;
+  return true;
+}
+
+/* Room for a newcomer at `at`; the farthest that was not asked makes way. */
+static bool path_make_room(kad__lookup *l, kad__path *p, uint32_t at) {
+  if (p->count < KAD__LOOKUP_CANDIDATES) {
+    return path_reserve(l, p);
+  }
+  kad__candidate *last = &p->list[p->count - 1];
+  if (at == p->count || last->state > KAD__DEFERRED) {
+    return false;
+  }
+  candidate_drop(l, last);
+  p->count--;
+  return true;
+}
+
+/* Told again: what is new is added, so that nobody can hide a peer by naming
+ * false addresses first. Without memory, or once it was asked, nothing. */
+static void candidate_again(kad__lookup *l, kad__candidate *c,
+                            const kad__heard *heard) {
+  uint8_t merged[KAD__LOOKUP_ADDRESSES];
+  size_t len = 0;
+  kad__list_id list;
+  if (heard->addresses == c->addresses || heard->addresses == 0 ||
+      (c->state > KAD__DEFERRED && c->addresses != 0)) {
+    return;
+  }
+  kad__list_merge(merged, sizeof merged, &len,
+                  kad__list_bytes(l->book, c->addresses));
+  kad__list_merge(merged, sizeof merged, &len,
+                  kad__list_bytes(l->book, heard->addresses));
+  if (kad__list_hold(l->book, &list, kad__bytes(merged, len)) == 0) {
+    kad__list_unref(l->book, c->addresses);
+    c->addresses = list;
+  }
+}
+
+/* True when the peer is new to the path. */
+static bool path_add(kad__lookup *l, kad__path *p, const kad__heard *heard,
+                     uint16_t hops, kad__key *distance) {
+  *distance =
+      kad__key_distance(kad__peer_key(l->book, heard->peer), &l->target);
+  uint32_t at = path_place(p, distance);
+  if (at < p->count && kad__key_equal(&p->list[at].distance, distance)) {
+    candidate_again(l, &p->list[at], heard);
+    return false;
+  }
+  if (!path_make_room(l, p, at)) {
+    return false;
+  }
+  memmove(&p->list[at + 1], &p->list[at], (p->count - at) * sizeof p->list[0]);
+  p->list[at] =
+      (kad__candidate){.distance = *distance,
+                       .peer = heard->peer,
+                       .addresses = heard->addresses,
+                       .hops = hops,
+                       .state = heard->deferred ? KAD__DEFERRED : KAD__HEARD};
+  p->count++;
+  kad__peer_ref(l->book, heard->peer);
+  kad__list_ref(l->book, heard->addresses);
+  return true;
+}
+
+static bool path_full(const kad__lookup *l, const kad__path *p) {
+  uint32_t limit = l->config.parallelism;
+  if (p->stalled && limit < l->config.results) {
+    limit = l->config.results;
+  }
+  return p->waiting >= limit;
+}
+
+static void path_ask(kad__path *p, kad__candidate *c, bool owned) {
+  c->state = KAD__WAITING;
+  c->owned = owned;
+  p->waiting++;
+}
+
+/* When all others have had their say: those that failed lately. */
+static kad__lookup_turn path_last_resort(kad__lookup *l, kad__path *p,
+                                         kad__candidate **out) {
+  bool enough = p->answered >= l->config.results;
+  for (uint32_t i = 0; i < p->count && !enough; i++) {
+    if (p->list[i].state == KAD__DEFERRED) {
+      if (path_full(l, p)) {
+        return KAD__LOOKUP_WAIT;
+      }
+      *out = &p->list[i];
+      return KAD__LOOKUP_ASK;
+    }
+  }
+  if (p->waiting > 0 || (p->slow > 0 && !enough)) {
+    return KAD__LOOKUP_WAIT;
+  }
+  p->finished = true;
+  return KAD__LOOKUP_FINISHED;
+}
+
+static kad__lookup_turn path_next(kad__lookup *l, kad__path *p,
+                                  kad__candidate **out) {
+  if (p->finished) {
+    return KAD__LOOKUP_FINISHED;
+  }
+  bool full = path_full(l, p);
+  bool closest_answered = true;
+  uint32_t answered = 0;
+  for (uint32_t i = 0; i < p->count; i++) {
+    kad__candidate *c = &p->list[i];
+    if (c->state == KAD__WAITING) {
+      closest_answered = false;
+    } else if (c->state == KAD__ANSWERED) {
+      answered++;
+      if (closest_answered && answered >= l->config.results) {
+        p->finished = true;
+        return KAD__LOOKUP_FINISHED;
+      }
+    } else if (c->state == KAD__HEARD) {
+      *out = c;
+      return full ? KAD__LOOKUP_WAIT : KAD__LOOKUP_ASK;
+    }
+  }
+  return path_last_resort(l, p, out);
+}
+
+/* Leaves the waiting or slow state; false when in neither. A path that has
+ * finished takes part too: others may wait for what it asked. */
+static bool path_settle(kad__path *p, kad__candidate *c, uint8_t state) {
+  if (c->state == KAD__WAITING) {
+    p->waiting--;
+  } else if (c->state == KAD__SLOW) {
+    p->slow--;
+  } else {
+    return false;
+  }
+  c->state = state;
+  p->answered += state == KAD__ANSWERED;
+  return true;
+}
+
+static void path_progress(const kad__lookup *l, kad__path *p, bool progress) {
+  if (progress) {
+    p->stalled = false;
+    p->no_progress = 0;
+  } else if (!p->stalled && ++p->no_progress >= l->config.parallelism) {
+    p->stalled = true;
+  }
+}
+
+/* Those that the answer named; progress is a new peer within the range of the
+ * results so far. */
+static bool path_hear(kad__lookup *l, kad__path *p, uint16_t hops,
+                      const kad__heard *heard, size_t count) {
+  uint32_t results = l->config.results;
+  bool progress = p->count < results;
+  uint32_t border = p->count < results ? p->count : results;
+  kad__key range = p->list[border - 1].distance;
+  for (size_t i = 0; i < count; i++) {
+    kad__key distance;
+    if (path_add(l, p, &heard[i], hops, &distance)) {
+      progress = progress || kad__key_compare(&distance, &range) < 0;
+    }
+  }
+  return progress;
+}
+
+static bool path_answered(kad__lookup *l, kad__path *p, kad__candidate *c,
+                          const kad__heard *heard, size_t count) {
+  uint16_t hops = c->hops < UINT16_MAX ? (uint16_t)(c->hops + 1) : c->hops;
+  if (!path_settle(p, c, KAD__ANSWERED)) {
+    return false;
+  }
+  if (!l->config.fixed) {
+    path_progress(l, p, path_hear(l, p, hops, heard, count));
+  }
+  return true;
+}
+
+/* ---- all paths ---------------------------------------------------------- */
+
+int kad__lookup_seed(kad__lookup *lookup, const kad__heard *heard) {
+  for (uint32_t i = 0; i < lookup->config.paths; i++) {
+    kad__path *p = &lookup->paths[i];
+    kad__key distance;
+    if (!path_add(lookup, p, heard, 1, &distance) &&
+        path_find(p, &distance) == NULL && p->count < KAD__LOOKUP_CANDIDATES) {
+      return KAD_E_NO_MEMORY;
+    }
+  }
+  return 0;
+}
+
+/* The candidate in the path that asked it. */
+static kad__candidate *find_owned(const kad__lookup *l,
+                                  const kad__key *distance) {
+  for (uint32_t i = 0; i < l->config.paths; i++) {
+    kad__candidate *c = path_find(&l->paths[i], distance);
+    if (c != NULL && c->owned) {
+      return c;
+    }
+  }
+  return NULL;
+}
+
+/* Another path asked `c` before: `p` shares the state, not the answer. */
+static void adopt(kad__lookup *l, kad__path *p, kad__candidate *c,
+                  const kad__candidate *asked) {
+  path_ask(p, c, false);
+  if (asked->state == KAD__ANSWERED) {
+    path_answered(l, p, c, NULL, 0);
+  } else if (asked->state == KAD__FAILED) {
+    path_settle(p, c, KAD__FAILED);
+  } else if (asked->state == KAD__SLOW) {
+    p->waiting--;
+    p->slow++;
+    c->state = KAD__SLOW;
+  }
+}
+
+static kad__lookup_turn next_of(kad__lookup *l, kad__path *p,
+                                kad__candidate **out) {
+  for (;;) {
+    kad__lookup_turn turn = path_next(l, p, out);
+    if (turn != KAD__LOOKUP_ASK) {
+      return turn;
+    }
+    kad__candidate *asked =
+        l->config.paths == 1 ? NULL : find_owned(l, &(*out)->distance);
+    if (asked == NULL) {
+      path_ask(p, *out, true);
+      return turn;
+    }
+    adopt(l, p, *out, asked);
+  }
+}
+
+kad__lookup_turn kad__lookup_next(kad__lookup *lookup,
+                                  const kad__candidate **out) {
+  kad__lookup_turn result = KAD__LOOKUP_FINISHED;
+  uint32_t paths = lookup->config.paths;
+  uint32_t first = lookup->turn;
+  for (uint32_t i = 0; i < paths; i++) {
+    uint32_t which = (first + i) % paths;
+    kad__candidate *c = NULL;
+    kad__lookup_turn turn = next_of(lookup, &lookup->paths[which], &c);
+    if (turn == KAD__LOOKUP_ASK) {
+      lookup->turn = (which + 1) % paths;
+      *out = c;
+      return turn;
+    }
+    result = turn == KAD__LOOKUP_WAIT ? turn : result;
+  }
+  return result;
+}
+
+static kad__key distance_of(const kad__lookup *l, kad__peer peer) {
+  return kad__key_distance(kad__peer_key(l->book, peer), &l->target);
+}
+
+bool kad__lookup_answered(kad__lookup *lookup, kad__peer peer,
+                          const kad__heard *heard, size_t count) {
+  kad__key distance = distance_of(lookup, peer);
+  bool accepted = false;
+  for (uint32_t i = 0; i < lookup->config.paths; i++) {
+    kad__path *p = &lookup->paths[i];
+    kad__candidate *c = path_find(p, &distance);
+    if (c == NULL) {
+      continue;
+    }
+    bool owned = c->owned;
+    bool settled = path_answered(lookup, p, c, heard, owned ? count : 0);
+    accepted = accepted || (owned && settled);
+  }
+  return accepted;
+}
+
+bool kad__lookup_failed(kad__lookup *lookup, kad__peer peer) {
+  kad__key distance = distance_of(lookup, peer);
+  bool accepted = false;
+  for (uint32_t i = 0; i < lookup->config.paths; i++) {
+    kad__path *p = &lookup->paths[i];
+    kad__candidate *c = path_find(p, &distance);
+    if (c != NULL && path_settle(p, c, KAD__FAILED)) {
+      accepted = accepted || c->owned;
+    }
+  }
+  return accepted;
+}
+
+void kad__lookup_slow(kad__lookup *lookup, kad__peer peer) {
+  kad__key distance = distance_of(lookup, peer);
+  for (uint32_t i = 0; i < lookup->config.paths; i++) {
+    kad__path *p = &lookup->paths[i];
+    kad__candidate *c = path_find(p, &distance);
+    if (c != NULL && path_settle(p, c, KAD__SLOW)) {
+      p->slow++;
+    }
+  }
+}
+
+kad__candidate *kad__lookup_find(const kad__lookup *lookup, kad__peer peer) {
+  kad__key distance = distance_of(lookup, peer);
+  kad__candidate *c = find_owned(lookup, &distance);
+  for (uint32_t i = 0; c == NULL && i < lookup->config.paths; i++) {
+    c = path_find(&lookup->paths[i], &distance);
+  }
+  return c;
+}
+
+/* The next candidate of a path that answered. */
+static const kad__candidate *next_answered(const kad__path *p, uint32_t *at) {
+  while (*at < p->count && p->list[*at].state != KAD__ANSWERED) {
+    ++*at;
+  }
+  return *at < p->count ? &p->list[*at] : NULL;
+}
+
+size_t kad__lookup_results(const kad__lookup *lookup,
+                           const kad__candidate **out, size_t cap) {
+  uint32_t at[KAD__LOOKUP_PATHS] = {0};
+  uint32_t taken[KAD__LOOKUP_PATHS] = {0};
+  size_t count = 0;
+  while (count < cap) {
+    const kad__candidate *best = NULL;
+    uint32_t from = 0;
+    for (uint32_t i = 0; i < lookup->config.paths; i++) {
+      const kad__candidate *c = next_answered(&lookup->paths[i], &at[i]);
+      if (c != NULL && taken[i] < lookup->config.results &&
+          (best == NULL ||
+           kad__key_compare(&c->distance, &best->distance) < 0)) {
+        best = c;
+        from = i;
+      }
+    }
+    if (best == NULL) {
+      break;
+    }
+    at[from]++;
+    taken[from]++;
+    if (count == 0 || out[count - 1]->peer != best->peer) {
+      out[count++] = best;
+    }
+  }
+  return count;
+}
+
+const char *kad__lookup_check(const kad__lookup *lookup) {
+  for (uint32_t i = 0; i < lookup->config.paths; i++) {
+    const kad__path *p = &lookup->paths[i];
+    uint32_t counts[KAD__FAILED + 1] = {0};
+    for (uint32_t j = 0; j < p->count; j++) {
+      const kad__candidate *c = &p->list[j];
+      kad__key distance = distance_of(lookup, c->peer);
+      if (!kad__key_equal(&distance, &c->distance)) {
+        return "lookup: a distance is wrong";
+      }
+      if (j > 0 && kad__key_compare(&p->list[j - 1].distance, &distance) >= 0) {
+        return "lookup: the candidates are not in order";
+      }
+      counts[c->state]++;
+    }
+    if (counts[KAD__WAITING] != p->waiting || counts[KAD__SLOW] != p->slow ||
+        counts[KAD__ANSWERED] != p->answered) {
+      return "lookup: the counts of states are wrong";
+    }
+  }
+  return NULL;
+}

@@ -1,0 +1,442 @@
+/* Buckets are small arrays, grown on demand and scanned in a row: at twenty
+ * entries of 48 bytes that beats every clever structure, and a table of a
+ * quiet node stays a few kilobytes. */
+#include "kademlia/table.h"
+
+#include "base/alloc.h"
+
+_Static_assert(sizeof(kad__entry) == 48, "100,000 nodes must fit");
+
+static void entry_drop(kad__table *t, const kad__entry *e) {
+  kad__list_unref(t->book, e->addresses);
+  kad__peer_unref(t->book, e->peer);
+}
+
+static void pending_drop(kad__table *t, kad__bucket *b) {
+  entry_drop(t, &b->pending->entry);
+  kad__release(t->allocator, b->pending);
+  b->pending = NULL;
+  t->pending_count--;
+}
+
+void kad__table_init(kad__table *table, const kad_allocator *allocator,
+                     kad__peer_book *book, const kad__key *local,
+                     uint32_t bucket_size, kad_time pending_timeout) {
+  *table = (kad__table){.allocator = allocator,
+                        .book = book,
+                        .local = *local,
+                        .bucket_size = bucket_size,
+                        .pending_timeout = pending_timeout};
+}
+
+void kad__table_fini(kad__table *table) {
+  for (uint32_t i = 0; i < table->bucket_count; i++) {
+    kad__bucket *b = &table->buckets[i];
+    for (uint32_t j = 0; j < b->count; j++) {
+      entry_drop(table, &b->entries[j]);
+    }
+    if (b->pending != NULL) {
+      pending_drop(table, b);
+    }
+    kad__release(table->allocator, b->entries);
+  }
+  kad__release(table->allocator, table->buckets);
+  table->buckets = NULL;
+  table->bucket_count = 0;
+}
+
+static kad__bucket *bucket_of(const kad__table *t, kad__peer peer) {
+  uint32_t index = kad__table_index(t, kad__peer_key(t->book, peer));
+  return index < t->bucket_count ? &t->buckets[index] : NULL;
+}
+
+kad__entry *kad__table_find(const kad__table *table, kad__peer peer) {
+  kad__bucket *b = bucket_of(table, peer);
+  for (uint32_t i = 0; b != NULL && i < b->count; i++) {
+    if (b->entries[i].peer == peer) {
+      return &b->entries[i];
+    }
+  }
+  return NULL;
+}
+
+kad__entry *kad__table_find_pending(const kad__table *table, kad__peer peer) {
+  kad__bucket *b = bucket_of(table, peer);
+  if (b == NULL || b->pending == NULL || b->pending->entry.peer != peer) {
+    return NULL;
+  }
+  return &b->pending->entry;
+}
+
+/* ---- inside one bucket -------------------------------------------------- */
+
+static void bucket_take(kad__bucket *b, uint32_t at) {
+  memmove(&b->entries[at], &b->entries[at + 1],
+          (b->count - at - 1) * sizeof b->entries[0]);
+  b->count--;
+  if (at < b->first_connected) {
+    b->first_connected--;
+  }
+}
+
+/* At the most recent place of its status; there is room. */
+static void bucket_put(kad__bucket *b, kad__entry entry, bool connected) {
+  uint32_t at = connected ? b->count : b->first_connected;
+  memmove(&b->entries[at + 1], &b->entries[at],
+          (b->count - at) * sizeof b->entries[0]);
+  if (connected) {
+    entry.flags |= KAD__ENTRY_CONNECTED;
+  } else {
+    entry.flags &= (uint8_t)~KAD__ENTRY_CONNECTED;
+    b->first_connected++;
+  }
+  b->entries[at] = entry;
+  b->count++;
+}
+
+static int bucket_reserve(kad__table *t, kad__bucket *b) {
+  if (b->count < b->cap) {
+    return 0;
+  }
+  uint32_t cap = b->cap == 0 ? 4 : b->cap + b->cap / 2;
+  cap = cap > t->bucket_size ? t->bucket_size : cap;
+  kad__entry *entries =
+      kad__resize_array(t->allocator, b->entries, cap, sizeof entries[0]);
+  if (entries == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  b->entries = entries;
+  b->cap = cap;
+  return 0;
+}
+
+static int reserve_index(kad__table *t, uint32_t index) {
+  if (index < t->bucket_count) {
+    return 0;
+  }
+  uint32_t count = index + 1;
+  kad__bucket *buckets =
+      kad__resize_array(t->allocator, t->buckets, count, sizeof buckets[0]);
+  if (buckets == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  memset(&buckets[t->bucket_count], 0,
+         (count - t->bucket_count) * sizeof buckets[0]);
+  t->buckets = buckets;
+  t->bucket_count = count;
+  return 0;
+}
+
+/* ---- changes ------------------------------------------------------------ */
+
+static int pending_put(kad__table *t, kad__bucket *b, const kad__entry *entry,
+                       kad_time now) {
+  b->pending = kad__alloc(t->allocator, sizeof *b->pending);
+  if (b->pending == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  b->pending->entry = *entry;
+  b->pending->entry.flags |= KAD__ENTRY_CONNECTED;
+  b->pending->due = kad__time_add(now, t->pending_timeout);
+  t->pending_count++;
+  return KAD__INSERT_PENDING;
+}
+
+static int bucket_insert(kad__table *t, kad__bucket *b, const kad__entry *entry,
+                         bool connected, kad_time now, kad__peer *oldest) {
+  if (b->count < t->bucket_size) {
+    if (bucket_reserve(t, b) != 0) {
+      return KAD_E_NO_MEMORY;
+    }
+    bucket_put(b, *entry, connected);
+    t->size++;
+    return KAD__INSERTED;
+  }
+  if (!connected || b->first_connected == 0 || b->pending != NULL) {
+    return KAD__INSERT_FULL;
+  }
+  *oldest = b->entries[0].peer;
+  return pending_put(t, b, entry, now);
+}
+
+int kad__table_insert(kad__table *table, kad__peer peer, kad__list_id addresses,
+                      bool connected, kad_time now, kad__peer *oldest) {
+  kad__entry entry = {.key = *kad__peer_key(table->book, peer),
+                      .peer = peer,
+                      .addresses = addresses,
+                      .seen = (uint32_t)(now / KAD_SECOND),
+                      .flags = addresses == 0 ? 0 : KAD__ENTRY_ADDRESSED};
+  uint32_t index = kad__table_index(table, &entry.key);
+  *oldest = 0;
+  if (index == KAD__KEY_BITS) {
+    return KAD_E_SELF;
+  }
+  if (reserve_index(table, index) != 0) {
+    return KAD_E_NO_MEMORY;
+  }
+  int result = bucket_insert(table, &table->buckets[index], &entry, connected,
+                             now, oldest);
+  if (result == KAD__INSERTED || result == KAD__INSERT_PENDING) {
+    kad__peer_ref(table->book, peer);
+    kad__list_ref(table->book, addresses);
+  }
+  return result;
+}
+
+void kad__table_set_connected(kad__table *table, kad__entry *entry,
+                              bool connected) {
+  kad__bucket *b = bucket_of(table, entry->peer);
+  if (b->pending != NULL && entry == &b->pending->entry) {
+    entry->flags &= (uint8_t)~KAD__ENTRY_CONNECTED;
+    entry->flags |= connected ? KAD__ENTRY_CONNECTED : 0;
+    return;
+  }
+  uint32_t at = (uint32_t)(entry - b->entries);
+  kad__entry copy = *entry;
+  bucket_take(b, at);
+  bucket_put(b, copy, connected);
+  if (at == 0 && connected && b->pending != NULL) {
+    pending_drop(table, b);
+  }
+}
+
+void kad__table_set_addresses(kad__table *table, kad__entry *entry,
+                              kad__list_id addresses) {
+  kad__list_ref(table->book, addresses);
+  kad__list_unref(table->book, entry->addresses);
+  entry->addresses = addresses;
+  entry->flags &= (uint8_t)~KAD__ENTRY_ADDRESSED;
+  entry->flags |= addresses == 0 ? 0 : KAD__ENTRY_ADDRESSED;
+}
+
+bool kad__table_remove(kad__table *table, kad__peer peer) {
+  kad__bucket *b = bucket_of(table, peer);
+  kad__entry *entry = kad__table_find(table, peer);
+  if (entry == NULL) {
+    if (kad__table_find_pending(table, peer) == NULL) {
+      return false;
+    }
+    pending_drop(table, b);
+    return true;
+  }
+  kad__entry copy = *entry;
+  bucket_take(b, (uint32_t)(entry - b->entries));
+  table->size--;
+  if (b->pending != NULL) {
+    b->pending->due = 0;
+  }
+  entry_drop(table, &copy);
+  return true;
+}
+
+/* ---- pending slots ------------------------------------------------------ */
+
+static bool apply_one(kad__table *t, uint32_t index, kad__applied *out) {
+  kad__bucket *b = &t->buckets[index];
+  kad__entry entry = b->pending->entry;
+  bool full = b->count >= t->bucket_size;
+  if (full && b->first_connected == 0) {
+    pending_drop(t, b);
+    return false;
+  }
+  *out = (kad__applied){.inserted = entry.peer, .bucket = index};
+  if (full) {
+    out->evicted = b->entries[0].peer;
+    kad__list_unref(t->book, b->entries[0].addresses);
+    bucket_take(b, 0);
+    t->size--;
+  }
+  kad__release(t->allocator, b->pending);
+  b->pending = NULL;
+  t->pending_count--;
+  /* There is room without allocating: the bucket was full when the newcomer
+   * came, and arrays never shrink. */
+  bucket_put(b, entry, (entry.flags & KAD__ENTRY_CONNECTED) != 0);
+  t->size++;
+  return true;
+}
+
+bool kad__table_apply(kad__table *table, kad_time now, kad__applied *out) {
+  for (uint32_t i = 0; i < table->bucket_count && table->pending_count > 0;
+       i++) {
+    const kad__pending *pending = table->buckets[i].pending;
+    if (pending != NULL && pending->due <= now && apply_one(table, i, out)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+kad_time kad__table_deadline(const kad__table *table) {
+  kad_time at = KAD_TIME_NEVER;
+  for (uint32_t i = 0; i < table->bucket_count && table->pending_count > 0;
+       i++) {
+    const kad__pending *pending = table->buckets[i].pending;
+    at = pending == NULL ? at : kad__time_min(at, pending->due);
+  }
+  return at;
+}
+
+/* ---- looking around ----------------------------------------------------- */
+
+/* The closest of one bucket after the `n` that are there already: a sorted
+ * window, into which an entry is moved when it beats the last. Nearly all are
+ * turned away by one comparison of one word. */
+typedef struct window {
+  kad__near *items;
+  size_t begin; /* closer buckets fill what is before */
+  size_t count;
+  size_t cap;
+  const kad__key *target;
+} window;
+
+static bool nearer(const window *w, const kad__near *a, const kad__near *b) {
+  if (a->distance != b->distance) {
+    return a->distance < b->distance;
+  }
+  kad__key da = kad__key_distance(&a->entry->key, w->target);
+  kad__key db = kad__key_distance(&b->entry->key, w->target);
+  return kad__key_compare(&da, &db) < 0;
+}
+
+static void window_offer(window *w, kad__near item) {
+  if (w->count == w->cap && !nearer(w, &item, &w->items[w->count - 1])) {
+    return;
+  }
+  size_t at = w->count < w->cap ? w->count++ : w->count - 1;
+  while (at > w->begin && nearer(w, &item, &w->items[at - 1])) {
+    w->items[at] = w->items[at - 1];
+    at--;
+  }
+  w->items[at] = item;
+}
+
+static void window_bucket(window *w, const kad__bucket *b,
+                          const kad__table_filter *f) {
+  w->begin = w->count;
+  for (uint32_t i = 0; i < b->count; i++) {
+    const kad__entry *e = &b->entries[i];
+    uint64_t d = e->key.w[0] ^ w->target->w[0];
+    if (w->count == w->cap && d > w->items[w->count - 1].distance) {
+      continue;
+    }
+    if (e->peer != f->skip && (e->flags & f->require) == f->require &&
+        (e->flags & f->reject) == 0) {
+      window_offer(w, (kad__near){d, e});
+    }
+  }
+}
+
+/* Each bucket lies, as a whole, closer to or farther from the target than any
+ * other. First the one into which the target falls; then, going deeper, those
+ * whose bit of the distance is set; then back up, those whose bit is not. */
+size_t kad__table_closest(const kad__table *table, kad__near *out, size_t cap,
+                          const kad__key *target,
+                          const kad__table_filter *filter) {
+  kad__key d = kad__key_distance(&table->local, target);
+  window w = {.items = out, .cap = cap, .target = target};
+  for (uint32_t i = kad__key_leading_zeros(&d);
+       i < table->bucket_count && w.count < cap; i++) {
+    if (kad__key_bit(&d, i)) {
+      window_bucket(&w, &table->buckets[i], filter);
+    }
+  }
+  for (uint32_t i = table->bucket_count; i > 0 && w.count < cap; i--) {
+    if (!kad__key_bit(&d, i - 1)) {
+      window_bucket(&w, &table->buckets[i - 1], filter);
+    }
+  }
+  return w.count;
+}
+
+size_t kad__table_count_between(const kad__table *table,
+                                const kad__key *target) {
+  kad__key d = kad__key_distance(&table->local, target);
+  uint32_t first = kad__key_leading_zeros(&d);
+  size_t count = 0;
+  if (first >= table->bucket_count) {
+    return 0;
+  }
+  const kad__bucket *b = &table->buckets[first];
+  for (uint32_t i = 0; i < b->count; i++) {
+    kad__key other = kad__key_distance(&table->local, &b->entries[i].key);
+    count += kad__key_compare(&other, &d) <= 0;
+  }
+  for (uint32_t i = first + 1; i < table->bucket_count; i++) {
+    count += kad__key_bit(&d, i) ? table->buckets[i].count : 0;
+  }
+  return count;
+}
+
+int kad__table_deepest(const kad__table *table) {
+  for (uint32_t i = table->bucket_count; i > 0; i--) {
+    if (table->buckets[i - 1].count > 0) {
+      return (int)i - 1;
+    }
+  }
+  return -1;
+}
+
+static const char *check_entry(const kad__table *t, const kad__entry *e,
+                               uint32_t bucket) {
+  if (!kad__key_equal(&e->key, kad__peer_key(t->book, e->peer))) {
+    return "table: an entry's key is not its peer's";
+  }
+  if (kad__table_index(t, &e->key) != bucket) {
+    return "table: an entry is in the wrong bucket";
+  }
+  if ((e->addresses != 0) != ((e->flags & KAD__ENTRY_ADDRESSED) != 0)) {
+    return "table: the flag of addresses is wrong";
+  }
+  if ((e->failures != 0) != ((e->flags & KAD__ENTRY_FAILED) != 0)) {
+    return "table: the flag of failures is wrong";
+  }
+  return NULL;
+}
+
+static const char *check_bucket(const kad__table *t, uint32_t index) {
+  const kad__bucket *b = &t->buckets[index];
+  if (b->count > t->bucket_size || b->count > b->cap ||
+      b->first_connected > b->count) {
+    return "table: a bucket's counts are wrong";
+  }
+  for (uint32_t i = 0; i < b->count; i++) {
+    const char *broken = check_entry(t, &b->entries[i], index);
+    if (broken != NULL) {
+      return broken;
+    }
+    bool connected = (b->entries[i].flags & KAD__ENTRY_CONNECTED) != 0;
+    if (connected != (i >= b->first_connected)) {
+      return "table: the border of the connected is wrong";
+    }
+    for (uint32_t j = 0; j < i; j++) {
+      if (b->entries[i].peer == b->entries[j].peer) {
+        return "table: a peer is there twice";
+      }
+    }
+  }
+  if (b->pending == NULL) {
+    return NULL;
+  }
+  if (kad__table_find(t, b->pending->entry.peer) != NULL) {
+    return "table: a peer is present and pending";
+  }
+  return check_entry(t, &b->pending->entry, index);
+}
+
+const char *kad__table_check(const kad__table *table) {
+  size_t size = 0;
+  size_t pending = 0;
+  for (uint32_t i = 0; i < table->bucket_count; i++) {
+    const char *broken = check_bucket(table, i);
+    if (broken != NULL) {
+      return broken;
+    }
+    size += table->buckets[i].count;
+    pending += table->buckets[i].pending != NULL;
+  }
+  if (size != table->size || pending != table->pending_count) {
+    return "table: the totals are wrong";
+  }
+  return NULL;
+}
