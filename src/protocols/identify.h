@@ -63,7 +63,7 @@ typedef struct kad__identify_event {
   kad__identify_event_type type;
   int error;
   bool push;              /* an update that the peer sent by itself */
-  bool protocols_changed; /* `peer` was not known to speak just these */
+  bool protocols_changed; /* protocols were listed, perhaps the same */
   kad__id connection;
   kad_peer_id peer;
   kad_bytes observed_address; /* ours, as the peer sees it, without /p2p; may

@@ -52,9 +52,9 @@ int kad__kad_new(kad__kad **out, const kad_allocator *allocator,
   if (kad == NULL) {
     return KAD_E_NO_MEMORY;
   }
-  kad->protocol_bytes =
+  kad->protocol =
       kad__memdup(allocator, config->protocol.data, config->protocol.len);
-  if (kad->protocol_bytes == NULL) {
+  if (kad->protocol == NULL) {
     kad__release(allocator, kad);
     return KAD_E_NO_MEMORY;
   }
@@ -63,7 +63,8 @@ int kad__kad_new(kad__kad **out, const kad_allocator *allocator,
   kad->dht = dht;
   kad->config = *config;
   kad->local = *config->local;
-  kad->protocol = kad__bytes(kad->protocol_bytes, config->protocol.len);
+  kad->config.local = &kad->local;
+  kad->config.protocol.data = kad->protocol;
   kad->mode = KAD__MODE_CLIENT;
   init_maps(kad);
   kad__list_init(&kad->spare_askers);
@@ -78,13 +79,13 @@ void kad__kad_free(kad__kad *kad) {
     return;
   }
   if (kad->mode == KAD__MODE_SERVER) {
-    kad__swarm_unhandle(kad->swarm, kad->protocol);
+    kad__swarm_unhandle(kad->swarm, kad->config.protocol);
   }
   kad__kad_free_calls(kad);
   kad__kad_free_inbound(kad);
   kad__heap_fini(&kad->deadlines, &kad->allocator);
   kad_allocator allocator = kad->allocator;
-  kad__release(&allocator, kad->protocol_bytes);
+  kad__release(&allocator, kad->protocol);
   kad__release(&allocator, kad);
 }
 
@@ -93,12 +94,13 @@ int kad__kad_set_mode(kad__kad *kad, kad__dht_mode mode) {
     return 0;
   }
   if (mode == KAD__MODE_SERVER) {
-    int error = kad__swarm_handle(kad->swarm, kad->protocol, KAD__TAG_KAD);
+    int error =
+        kad__swarm_handle(kad->swarm, kad->config.protocol, KAD__TAG_KAD);
     if (error < 0) {
       return error;
     }
   } else {
-    kad__swarm_unhandle(kad->swarm, kad->protocol);
+    kad__swarm_unhandle(kad->swarm, kad->config.protocol);
   }
   kad->mode = mode;
   kad__dht_set_mode(kad->dht, mode);
@@ -138,10 +140,14 @@ void kad__kad_peer_identified(kad__kad *kad, kad__id connection,
     return;
   }
   const kad__peerstore *store = kad__swarm_peerstore(kad->swarm);
+  if (kad__peerstore_protocols(store, peer, kad->list_space,
+                               sizeof(kad->list_space)) == 0) {
+    return;
+  }
   size_t len = kad__peerstore_addresses(store, peer, kad->list_space,
                                         sizeof(kad->list_space), now);
   kad_bytes list = kad__bytes(kad->list_space, len);
-  if (kad__peerstore_speaks(store, peer, kad->protocol)) {
+  if (kad__peerstore_speaks(store, peer, kad->config.protocol)) {
     confirm(kad, &info, list, now);
     return;
   }

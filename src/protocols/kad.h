@@ -58,8 +58,8 @@ int kad__kad_set_mode(kad__kad *kad, kad__dht_mode mode);
 void kad__kad_handle_event(kad__kad *kad, const kad__swarm_event *event,
                            kad_time now);
 
-/* After each event of identify: `peer` does or does not list our protocol now.
- */
+/* After each event of identify: the DHT is told whether `peer` lists our
+ * protocol now. Of a peer whose protocols are not known nothing is said. */
 void kad__kad_peer_identified(kad__kad *kad, kad__id connection,
                               const kad_peer_id *peer, kad_time now);
 

@@ -172,7 +172,7 @@ static int write_provider(kad__kad *kad, const call *c, kad__stream *stream) {
 }
 
 static int send_call(kad__kad *kad, call *c, kad_time now) {
-  kad__protocol_names names = {.names = &kad->protocol, .count = 1};
+  kad__protocol_names names = {.names = &kad->config.protocol, .count = 1};
   kad__stream *stream = NULL;
   int error = kad__stream_open(kad->swarm, &stream, &c->to->id, names,
                                KAD__TAG_KAD | KAD__TAG_OURS, c, now);

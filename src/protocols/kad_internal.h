@@ -14,10 +14,9 @@ struct kad__kad {
   kad_allocator allocator;
   kad__swarm *swarm;
   kad__dht *dht;
-  kad__kad_config config; /* its protocol is `protocol` */
+  kad__kad_config config; /* what it points to is ours, below */
   kad_peer_id local;
-  uint8_t *protocol_bytes;
-  kad_bytes protocol;
+  uint8_t *protocol;
   kad__dht_mode mode;
 
   kad__map calls;   /* by id */

@@ -522,9 +522,10 @@ static void an_announcement_may_be_echoed(void **state) {
 /* ---- confirmation ------------------------------------------------------ */
 
 static void identified(fixture *f, bool server) {
-  kad_bytes name = kad__bytes_of("/ipfs/kad/1.0.0");
-  assert_ok(kad__peerstore_set_protocols(f->swarm->peerstore, &f->peer, &name,
-                                         server));
+  kad_bytes names[] = {kad__bytes_of("/ipfs/ping/1.0.0"),
+                       kad__bytes_of("/ipfs/kad/1.0.0")};
+  assert_ok(kad__peerstore_set_protocols(f->swarm->peerstore, &f->peer, names,
+                                         server ? 2 : 1));
   kad__kad_peer_identified(f->kad, f->connection, &f->peer, f->now);
 }
 
@@ -567,6 +568,17 @@ static void an_inbound_address_is_nobodys(void **state) {
   assert_int_equal(f->dht->log[0].address_len, 0);
   assert_int_equal(last(f)->told, FAKE_CONFIRMED);
   assert_int_equal(last(f)->address_len, 0);
+}
+
+static void of_the_unknown_nothing_is_said(void **state) {
+  fixture *f = *state;
+  connect_to(f, true);
+  kad__kad_peer_identified(f->kad, f->connection, &f->peer, f->now);
+  assert_int_equal(f->dht->log_count, 0);
+  identified(f, true);
+  size_t count = f->dht->log_count;
+  kad__kad_peer_identified(f->kad, 12345, &f->peer, f->now);
+  assert_int_equal(f->dht->log_count, count);
 }
 
 static void disconnected_means_from_all(void **state) {
@@ -684,6 +696,7 @@ int main(void) {
       TEST(an_announcement_may_be_echoed),
       TEST(confirms_with_dialed_and_listed_addresses),
       TEST(an_inbound_address_is_nobodys),
+      TEST(of_the_unknown_nothing_is_said),
       TEST(disconnected_means_from_all),
       TEST(modes),
       TEST(new_needs_memory),
