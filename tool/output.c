@@ -140,7 +140,8 @@ void tool_print_json(json_t *object, const json_t *tag) {
   if (tag != NULL) {
     json_object_set(object, "tag", (json_t *)(uintptr_t)tag);
   }
-  json_dumpf(object, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+  json_dumpf(object, stdout,
+             JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
   json_decref(object);
   putchar('\n');
   fflush(stdout);

@@ -173,8 +173,8 @@ void kad__join_drive(kad__node *node, kad_time now) {
     return;
   }
   if (join->count == 0) {
-    /* The first node of its network is healthy. */
-    if (!join->joined) {
+    /* The first node of its network is healthy, once others can find it. */
+    if (!join->joined && node->listeners_known) {
       join->joined = true;
       kad__requests_joined(node, now);
       become_ready(node);

@@ -264,6 +264,7 @@ int kad__node_new(kad__node **out, const kad__node_config *config, kad_time now,
   node->allocator = *config->allocator;
   node->identity = config->identity;
   node->mode = config->mode;
+  node->listeners_known = config->listen_count == 0;
   node->report_inbound = config->report_inbound || config->filter_records;
   kad_random_init(&node->random, config->seed);
   kad__node_events_init(&node->events, &node->allocator);
@@ -273,7 +274,7 @@ int kad__node_new(kad__node **out, const kad__node_config *config, kad_time now,
     kad__node_free(node);
     return error;
   }
-  kad__dht_set_wall_clock(node->dht, now, unix_ns);
+  kad__node_set_wall_clock(node, now, unix_ns);
   update_mode(node, now);
   kad__join_start(node, now);
   *out = node;
@@ -318,6 +319,7 @@ static void report_swarm(kad__node *node, const kad__swarm_event *in) {
       node->listening_changed = true;
       return;
     case KAD__SWARM_LISTEN_FAILED:
+      node->listeners_known = true;
       out.type = KAD_EVENT_LISTEN_FAILED;
       break;
     case KAD__SWARM_CONNECTED:
@@ -476,6 +478,7 @@ static bool drive_dht(kad__node *node, kad_time now) {
 
 static void report_listening(kad__node *node, kad_time now) {
   node->listening_changed = false;
+  node->listeners_known = true;
   update_mode(node, now);
   kad_event event = {.type = KAD_EVENT_LISTENING,
                      .peer = *kad__node_id(node),
@@ -517,7 +520,13 @@ kad_time kad__node_deadline(const kad__node *node) {
 }
 
 void kad__node_set_wall_clock(kad__node *node, kad_time now, uint64_t unix_ns) {
+  node->wall_at = now;
+  node->wall = unix_ns;
   kad__dht_set_wall_clock(node->dht, now, unix_ns);
+}
+
+uint64_t kad__node_unix_ns(const kad__node *node, kad_time now) {
+  return node->wall == 0 ? 0 : node->wall + (now - node->wall_at);
 }
 
 /* ---- what the owner sees ------------------------------------------------- */

@@ -89,9 +89,12 @@ struct kad__node {
   kad_allocator allocator;
   const kad_key_pair *identity;
   kad_random random;
+  kad_time wall_at; /* when it was `wall` */
+  uint64_t wall;
   kad_mode mode;
   bool own_network; /* a protocol other than IPFS's */
   bool listening_changed;
+  bool listeners_known; /* listening has begun, has failed, or was not asked */
   bool report_inbound;
   uint8_t *text; /* copies of the configuration's names and addresses */
   kad_bytes protocol;
@@ -119,6 +122,9 @@ static inline void kad__node_emit(kad__node *node, const kad_event *event) {
 
 /* Our addresses as others may use them, without /p2p; returns the length. */
 size_t kad__node_own_list(const kad__node *node, uint8_t *out, size_t cap);
+
+/* The wall clock at `now`. */
+uint64_t kad__node_unix_ns(const kad__node *node, kad_time now);
 
 /* A DHT peer id as a PeerId; false when it is none. */
 bool kad__node_peer_id(kad_peer_id *out, kad_bytes id);

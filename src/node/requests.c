@@ -243,6 +243,17 @@ static bool parameters_fit(const kad_request *q) {
   }
 }
 
+/* A record that this network does not take is refused before anybody is asked
+ * to join. */
+static int check_record(const kad__node *node, const kad_request *q,
+                        kad_time now) {
+  if (q->operation != KAD_PUT && q->operation != KAD_PUT_TO) {
+    return 0;
+  }
+  return kad__validate(&node->validators, q->key, q->value,
+                       kad__node_unix_ns(node, now));
+}
+
 static kad_bytes keep(uint8_t **at, kad_bytes bytes) {
   if (bytes.len == 0) {
     return kad__bytes(NULL, 0);
@@ -327,11 +338,15 @@ int kad__node_start(kad__node *node, kad_request_id *out,
   if (node->requests.all.len >= KAD__NODE_REQUESTS_MAX) {
     return KAD_E_LIMIT;
   }
+  int error = check_record(node, request, now);
+  if (error < 0) {
+    return error;
+  }
   kad__request *r = new_request(node, request, now);
   if (r == NULL) {
     return KAD_E_NO_MEMORY;
   }
-  int error = register_request(node, r, now);
+  error = register_request(node, r, now);
   if (error < 0) {
     discard(node, r);
     return error;
