@@ -6,7 +6,7 @@ from .keys import distance
 from .process import Failure, without_id
 
 PING_PROTOCOL = "/ipfs/ping/1.0.0"
-LOOPBACK_TCP = re.compile(r"/ip4/127\.0\.0\.1/tcp/[1-9]\d*")
+LOOPBACK_TCP = re.compile(r"/ip4/127\.0\.0\.1/tcp/([1-9]\d*)")
 
 
 def require(condition, message):
@@ -73,7 +73,18 @@ def check_identified(viewer, seen, agent, protocol, dialled_by_viewer):
     for name in (protocol, PING_PROTOCOL):
         require(name in event["protocols"], f"{name} is not in {event['protocols']}")
     observed = without_id(event["observed"])
-    require(LOOPBACK_TCP.fullmatch(observed), f"observed address is {observed!r}")
     if not dialled_by_viewer:
         require(observed == without_id(viewer.address),
                 f"observed {observed}, though dialled at {viewer.address}")
+        return
+    port = LOOPBACK_TCP.fullmatch(observed)
+    ports = ports_connected_to(int(LOOPBACK_TCP.match(seen.address)[1]))
+    require(port and int(port[1]) in ports, f"observed {observed}, though dialled from {ports}")
+
+
+def ports_connected_to(port):
+    """The local ports of this machine's connections to a port."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        ends = [line.split()[1:3] for line in table.readlines()[1:]]
+    ports = [[int(end.split(":")[1], 16) for end in pair] for pair in ends]
+    return {local for local, remote in ports if remote == port}
