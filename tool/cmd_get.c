@@ -48,9 +48,8 @@ static void show(const best *b) {
 }
 
 static int run(best *b, const kad_request *request) {
-  kad_event end = {.type = KAD_EVENT_END, .error = KAD_E_NO_PEERS};
-  bool complete = b->session.options->bootstrap.count == 0 ||
-                  tool_session_run(&b->session, request, keep, &end);
+  kad_event end;
+  bool complete = tool_session_run(&b->session, request, keep, &end);
   tool_progress_end(&b->session.out);
   if (b->bytes != NULL) {
     show(b);

@@ -52,13 +52,12 @@ static void ignore(tool_session *session, const kad_event *event) {
 int tool_session_store(const tool_options *options, const kad_request *request,
                        const char *what, const char *verb) {
   tool_session session;
-  kad_event end = {.type = KAD_EVENT_END, .error = KAD_E_NO_PEERS};
+  kad_event end;
   int status = TOOL_OK;
   if (!tool_session_open(&session, options, &status)) {
     return status;
   }
-  if (options->bootstrap.count > 0 &&
-      !tool_session_run(&session, request, ignore, &end)) {
+  if (!tool_session_run(&session, request, ignore, &end)) {
     tool_note(&session.out, "interrupted");
     tool_session_close(&session);
     return TOOL_INTERRUPTED;

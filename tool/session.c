@@ -278,14 +278,11 @@ int tool_session_do(const tool_options *options, const kad_request *request,
   if (!tool_session_open(&session, options, &status)) {
     return status;
   }
-  bool joins = request->operation != KAD_PING;
-  kad_event end = {.type = KAD_EVENT_END, .error = KAD_E_NO_PEERS};
-  if (!joins || options->bootstrap.count > 0) {
-    if (!tool_session_run(&session, request, result, &end)) {
-      tool_note(&session.out, "interrupted");
-      tool_session_close(&session);
-      return TOOL_INTERRUPTED;
-    }
+  kad_event end;
+  if (!tool_session_run(&session, request, result, &end)) {
+    tool_note(&session.out, "interrupted");
+    tool_session_close(&session);
+    return TOOL_INTERRUPTED;
   }
   status = tool_session_end(&session, &end, what);
   tool_session_close(&session);

@@ -356,11 +356,23 @@ static void test_first_message_lengths(void **state) {
   bad_first_message(32, 31, 0);
 }
 
-typedef struct bad_payload {
-  const char *what;
-  kad_bytes bytes;
-  int expected;
-} bad_payload;
+/* A public key of low order gets no answer. */
+static void test_low_order_key(void **state) {
+  (void)state;
+  static const uint8_t message[2 + 32] = {0, 32, 1};
+  test_end b;
+  kad__buffer wire = {0};
+  test_end_init(&b, 2);
+  assert_ok(test_end_connect(&b, false, NULL, 1, 0));
+  assert_ok(test_end_feed(&b, LITERAL(MULTISTREAM_HEADER NOISE_NAME), NULL, 0));
+  assert_error(KAD_E_NOISE,
+               test_end_feed(&b, kad__bytes(message, 34), NULL, 0));
+  test_end_drain(&b, &wire, 0);
+  assert_bytes_equal(kad__buffer_bytes(&wire),
+                     LITERAL(MULTISTREAM_HEADER NOISE_NAME));
+  kad__buffer_fini(&wire, kad_allocator_default());
+  test_end_fini(&b);
+}
 
 /* Puts `payload` into the message that carries the puppet's, in both roles. */
 static void check_payload(puppet *p, kad_bytes payload, int expected) {
@@ -836,7 +848,7 @@ static void test_idle_memory(void **state) {
 /* Passes an upgrade in which the `fail_at`-th allocation of `failing` fails.
  * Returns false when there was none such. */
 static bool upgrade_without_memory(fixture *f, test_end *failing,
-                                   size_t fail_at) {
+                                   size_t fail_at, kad_random *cuts) {
   failing->memory.calls = 0;
   failing->memory.fail_at = fail_at;
   int result = test_end_connect(&f->a, true, NULL, 1, 0);
@@ -847,7 +859,7 @@ static bool upgrade_without_memory(fixture *f, test_end *failing,
     assert_error(KAD_E_NO_MEMORY, result);
     assert_null(failing->c);
   } else {
-    test_ends_pump(&f->a, &f->b, NULL, 0);
+    test_ends_pump(&f->a, &f->b, cuts, 0);
     result = failing->error;
   }
   bool reached = failing->memory.calls >= fail_at;
@@ -872,14 +884,53 @@ static void test_no_memory(void **state) {
   fixture f;
   begin(&f);
   test_end *ends[] = {&f.a, &f.b};
-  for (int i = 0; i < 2; i++) {
-    size_t fail_at = 1;
-    while (upgrade_without_memory(&f, ends[i], fail_at)) {
-      fail_at++;
+  for (int i = 0; i < 4; i++) {
+    kad_random cuts;
+    size_t fail_at = 0;
+    bool reached = true;
+    while (reached) {
+      /* The same pieces each time. */
+      kad_random_init_u64(&cuts, 5);
+      reached = upgrade_without_memory(&f, ends[i % 2], ++fail_at,
+                                       i < 2 ? NULL : &cuts);
     }
-    assert_true(fail_at > 5);
+    assert_true(fail_at > (i < 2 ? 5 : 10));
   }
   end(&f);
+}
+
+/* A muxer that is chosen by multistream, message by message. Returns false
+ * when the allocation was not reached. */
+static bool muxer_without_memory(bool dialer, size_t fail_at) {
+  test_end e;
+  puppet p;
+  uint8_t room[512];
+  test_end_init(&e, 2);
+  puppet_init(&p, 3, !dialer);
+  assert_ok(test_end_connect(&e, dialer, NULL, 1, 0));
+  assert_ok(puppet_handshake(&p, &e, puppet_payload(&p, room, NULL, 0), NULL,
+                             NULL, 0));
+  e.memory.calls = 0;
+  e.memory.fail_at = fail_at;
+  puppet_say(&p, &e, LITERAL(MULTISTREAM_HEADER "\x0d/yam"), 0);
+  puppet_say(&p, &e, LITERAL("ux/1.0.0\n"), 0);
+  bool reached = e.memory.calls >= fail_at;
+  assert_error(reached ? KAD_E_NO_MEMORY : 0, e.error);
+  assert_true(reached || kad__connection_established(e.c));
+  puppet_fini(&p);
+  test_end_fini(&e);
+  return reached;
+}
+
+static void test_muxer_without_memory(void **state) {
+  (void)state;
+  for (int dialer = 0; dialer < 2; dialer++) {
+    size_t fail_at = 1;
+    while (muxer_without_memory(dialer == 1, fail_at)) {
+      fail_at++;
+    }
+    assert_true(fail_at > 1);
+  }
 }
 
 static void test_security_without_memory(void **state) {
@@ -921,6 +972,7 @@ int main(void) {
       cmocka_unit_test(test_muxer_cut),
       cmocka_unit_test(test_early_muxer),
       cmocka_unit_test(test_first_message_lengths),
+      cmocka_unit_test(test_low_order_key),
       cmocka_unit_test(test_payloads),
       cmocka_unit_test(test_stolen_identity),
       cmocka_unit_test(test_many_muxers),
@@ -935,6 +987,7 @@ int main(void) {
       cmocka_unit_test(test_longest_frame_in_pieces),
       cmocka_unit_test(test_idle_memory),
       cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_muxer_without_memory),
       cmocka_unit_test(test_security_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
