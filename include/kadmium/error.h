@@ -69,7 +69,9 @@ extern "C" {
   X(KEY_FILE_MODE,       -50, "key file is accessible by others")              \
   X(ADDRESS_IN_USE,      -51, "address already in use")                        \
   X(PERMISSION,          -52, "permission denied")                             \
-  X(WORLD,               -53, "the operating system refused")
+  X(WORLD,               -53, "the operating system refused")                  \
+  X(STORE_CORRUPT,       -54, "the file is no store, or it is damaged")        \
+  X(STORE_VERSION,       -55, "the store was written by a newer version")
 /* clang-format on */
 
 typedef enum kad_error {
