@@ -90,15 +90,20 @@ static size_t utf8_sequence(kad_bytes text) {
   return len;
 }
 
+/* The control characters of ASCII and, as two bytes, those of ISO 6429. */
+static bool is_control(kad_bytes text) {
+  uint8_t c = text.data[0];
+  return c < 0x20 || c == 0x7f || (c == 0xc2 && text.data[1] < 0xa0);
+}
+
 /* Text goes to terminals, logs and JSON, so it has to be text. */
 static bool text_ok(kad_bytes text) {
   if (text.len == 0 || text.len > TEXT_VALUE_MAX) {
     return false;
   }
   while (text.len > 0) {
-    uint8_t c = text.data[0];
     size_t len = utf8_sequence(text);
-    if (len == 0 || c < 0x20 || c == 0x7f || c == '/') {
+    if (len == 0 || is_control(text) || text.data[0] == '/') {
       return false;
     }
     text = kad__bytes_skip(text, len);
