@@ -30,8 +30,8 @@ typedef struct kad__multistream {
 void kad__multistream_init(kad__multistream *m, bool dialer);
 
 /* Dialer: appends header and first proposal to `out`, in one go.
- * KAD_E_NO_MEMORY; KAD_E_NO_PROTOCOL without names; KAD_E_INVALID_ARGUMENT for a
- * name that is empty or does not fit into a message. */
+ * KAD_E_NO_MEMORY; KAD_E_NO_PROTOCOL without names; KAD_E_INVALID_ARGUMENT for
+ * a name that is empty or does not fit into a message. */
 int kad__multistream_start(kad__multistream *m,
                            const kad__protocol_names *names, kad__buffer *out,
                            const kad_allocator *allocator);
@@ -49,8 +49,8 @@ int kad__multistream_need(const kad__multistream *m, kad_bytes in);
  * proposals (`ls` is one too); KAD_E_NO_MEMORY, after which the call may be
  * repeated. The listener's header is sent by the first call, with empty `*in`
  * too. */
-int kad__multistream_read(kad__multistream *m,
-                          const kad__protocol_names *names, kad_bytes *in,
-                          kad__buffer *out, const kad_allocator *allocator);
+int kad__multistream_read(kad__multistream *m, const kad__protocol_names *names,
+                          kad_bytes *in, kad__buffer *out,
+                          const kad_allocator *allocator);
 
 #endif
