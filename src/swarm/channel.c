@@ -5,23 +5,9 @@
 
 /* ---- beginning ---------------------------------------------------------- */
 
-static int copy_bytes(kad_bytes *out, const kad_allocator *allocator,
-                      kad_bytes from) {
-  *out = (kad_bytes){0};
-  if (from.len == 0) {
-    return 0;
-  }
-  uint8_t *copy = kad__memdup(allocator, from.data, from.len);
-  if (copy == NULL) {
-    return KAD_E_NO_MEMORY;
-  }
-  *out = kad__bytes(copy, from.len);
-  return 0;
-}
-
 static int enroll(kad__channel *c, kad_bytes remote) {
   kad__swarm *s = c->swarm;
-  int result = copy_bytes(&c->remote, &s->allocator, remote);
+  int result = kad__owned_copy(&c->remote, &s->allocator, remote);
   if (result == 0) {
     result = kad__heap_set(&s->channel_timers, &s->allocator, &c->timer,
                            KAD_TIME_NEVER);
@@ -70,8 +56,8 @@ void kad__channel_free(kad__channel *c) {
   kad__ids_remove(&s->ids, c->id);
   kad__limits_leave(s, c->origin);
   kad__connection_free(c->connection);
-  kad__release(&s->allocator, (void *)(uintptr_t)c->remote.data);
-  kad__release(&s->allocator, (void *)(uintptr_t)c->local.data);
+  kad__owned_release(&s->allocator, c->remote);
+  kad__owned_release(&s->allocator, c->local);
   kad__release(&s->allocator, c);
 }
 
@@ -89,7 +75,7 @@ void kad__channel_reap(kad__channel *c) {
 static int start_upgrade(kad__channel *c, kad_bytes local, bool dialer,
                          const kad_peer_id *expected) {
   kad__swarm *s = c->swarm;
-  int result = copy_bytes(&c->local, &s->allocator, local);
+  int result = kad__owned_copy(&c->local, &s->allocator, local);
   if (result == 0) {
     result = kad__connection_new(&c->connection, &s->connection_config, dialer,
                                  expected, s->now);
@@ -215,7 +201,8 @@ static void establish(kad__channel *c) {
   kad__swarm_tell(s, &c->connected, 1);
   if (c->dial != NULL) {
     kad__dial_succeeded(c->dial, c);
-  } else if (peer->dial != NULL) {
+  }
+  if (peer->dial != NULL) {
     kad__dial_answered(peer->dial, c);
   }
   kad__list_append(&peer->channels, &c->group);
@@ -291,7 +278,7 @@ void kad__swarm_input(kad__swarm *s, kad__id connection, uint8_t *in,
       (c->state != KAD__CHANNEL_OPEN && c->state != KAD__CHANNEL_UPGRADING)) {
     return;
   }
-  int result = kad__connection_input(c->connection, in, len, now);
+  int result = kad__connection_input(c->connection, in, len, s->now);
   if (result < 0) {
     kad__channel_drop(c, result);
     return;
@@ -397,7 +384,7 @@ size_t kad__swarm_output(kad__swarm *s, kad__id connection, uint8_t *out,
   if (c == NULL || c->connection == NULL) {
     return 0;
   }
-  size_t len = kad__connection_output(c->connection, out, cap, now);
+  size_t len = kad__connection_output(c->connection, out, cap, s->now);
   if (len != 0) {
     kad__channel_pump(c);
     return len;

@@ -372,7 +372,12 @@ void kad__dial_succeeded(kad__dial *d, kad__channel *c) {
 /* Attempts under way go on: when both sides dial each other and each gave up
  * its own for the other's, none would be left. */
 void kad__dial_answered(kad__dial *d, kad__channel *c) {
-  c->told_dial = d->answered ? 0 : d->id;
+  if (c->told_dial != 0 && d->is_awaited) {
+    return; /* CONNECTED cannot name both */
+  }
+  if (c->told_dial == 0 && !d->answered) {
+    c->told_dial = d->id;
+  }
   d->answered = true;
   kad__list_unlink(&d->waiting);
   kad__dns_cancel(d);
@@ -447,6 +452,7 @@ int kad__swarm_dial_address(kad__swarm *s, kad__id *dial, kad_bytes address,
     return result;
   }
   *dial = d->id;
+  d->is_awaited = true;
   d->answered = false;
   kad__dial_progress(d);
   return 0;

@@ -29,7 +29,7 @@ void kad__listener_free(kad__listener *l) {
   kad__source_cancel(&l->event);
   kad__source_cancel(&l->action);
   kad__ids_remove(&s->ids, l->id);
-  kad__release(&s->allocator, (void *)(uintptr_t)l->address.data);
+  kad__owned_release(&s->allocator, l->address);
   kad__release(&s->allocator, l->bound);
   kad__release(&s->allocator, l);
 }

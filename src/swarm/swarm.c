@@ -78,6 +78,26 @@ int kad__swarm_new(kad__swarm **out, const kad__swarm_config *config,
   return 0;
 }
 
+/* ---- owned bytes --------------------------------------------------------- */
+
+int kad__owned_copy(kad_bytes *out, const kad_allocator *allocator,
+                    kad_bytes from) {
+  *out = (kad_bytes){0};
+  if (from.len == 0) {
+    return 0;
+  }
+  uint8_t *copy = kad__memdup(allocator, from.data, from.len);
+  if (copy == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  *out = kad__bytes(copy, from.len);
+  return 0;
+}
+
+void kad__owned_release(const kad_allocator *allocator, kad_bytes owned) {
+  kad__release(allocator, (void *)(uintptr_t)owned.data);
+}
+
 /* ---- freeing ------------------------------------------------------------- */
 
 static void free_channel(kad__channel *c) {
@@ -118,7 +138,7 @@ void kad__swarm_free(kad__swarm *s) {
   }
   free_objects(s);
   for (size_t i = 0; i < s->known_count; i++) {
-    kad__release(&s->allocator, (void *)(uintptr_t)s->known[i].data);
+    kad__owned_release(&s->allocator, s->known[i]);
   }
   kad__release(&s->allocator, s->known);
   kad__security_free(s->security);
@@ -166,12 +186,11 @@ static int know_name(kad__swarm *s, kad_bytes *out, kad_bytes name) {
     return KAD_E_NO_MEMORY;
   }
   s->known = known;
-  uint8_t *copy = kad__memdup(&s->allocator, name.data, name.len);
-  if (copy == NULL) {
-    return KAD_E_NO_MEMORY;
+  int result = kad__owned_copy(out, &s->allocator, name);
+  if (result == 0) {
+    s->known[s->known_count++] = *out;
   }
-  *out = s->known[s->known_count++] = kad__bytes(copy, name.len);
-  return 0;
+  return result;
 }
 
 int kad__swarm_handle(kad__swarm *s, kad_bytes protocol, uint32_t tag) {
@@ -223,6 +242,7 @@ static kad__heap_node *due(const kad__heap *heap, kad_time now) {
 
 void kad__swarm_tick(kad__swarm *s, kad_time now) {
   kad__swarm_set_now(s, now);
+  now = s->now;
   kad__heap_node *node;
   /* Each call moves its node behind `now` or takes it out. */
   while ((node = due(&s->stream_timers, now)) != NULL) {

@@ -52,7 +52,8 @@ void kad__swarm_free(kad__swarm *s);
 
 /* Protocols that we answer, with a tag each that comes back in events. A
  * change is an event-less fact; identify push tells the peers.
- * KAD_E_NO_MEMORY, KAD_E_LIMIT (32). */
+ * KAD_E_INVALID_ARGUMENT (an empty name, or one too long to propose),
+ * KAD_E_NO_MEMORY, KAD_E_LIMIT (32 at a time, 128 different ones ever). */
 int kad__swarm_handle(kad__swarm *s, kad_bytes protocol, uint32_t tag);
 void kad__swarm_unhandle(kad__swarm *s, kad_bytes protocol);
 kad__protocol_names kad__swarm_protocols(const kad__swarm *s);
@@ -71,8 +72,11 @@ size_t kad__swarm_listen_addresses(const kad__swarm *s, kad_bytes *out,
  * (every address failed recently), KAD_E_LIMIT, KAD_E_NO_MEMORY. */
 int kad__swarm_dial(kad__swarm *s, const kad_peer_id *peer, kad_bytes addresses,
                     kad_time now);
-/* Connects to whoever answers at one address, which may end in /p2p/ID.
- * `*dial` names the attempt in its CONNECTED or DIAL_FAILED event. */
+/* Connects to whoever answers at one address, which may end in /p2p/ID, also
+ * when that peer is connected already, and whatever failed before. `*dial`
+ * names the attempt in its CONNECTED or DIAL_FAILED event; it joins a dial to
+ * the same peer that is under way. KAD_E_MULTIADDR, KAD_E_NO_ADDRESS (nothing
+ * that we can dial), KAD_E_SELF, KAD_E_LIMIT, KAD_E_NO_MEMORY. */
 int kad__swarm_dial_address(kad__swarm *s, kad__id *dial, kad_bytes address,
                             kad_time now);
 
@@ -81,7 +85,8 @@ bool kad__swarm_connected(const kad__swarm *s, const kad_peer_id *peer);
 void kad__swarm_disconnect(kad__swarm *s, kad__id connection, kad_time now);
 void kad__swarm_disconnect_peer(kad__swarm *s, const kad_peer_id *peer,
                                 kad_time now);
-/* A connection that is protected is not closed for being idle. */
+/* A connection that is protected is not closed for being idle. Without memory
+ * it is not protected. */
 void kad__swarm_protect(kad__swarm *s, const kad_peer_id *peer, bool on);
 
 kad__peerstore *kad__swarm_peerstore(kad__swarm *s);
@@ -108,7 +113,8 @@ typedef enum kad__swarm_event_type {
   KAD__SWARM_LISTENING,       /* address */
   KAD__SWARM_LISTEN_FAILED,   /* address, error */
   KAD__SWARM_CONNECTED,       /* connection, peer, dial, inbound, first */
-  KAD__SWARM_DISCONNECTED,    /* connection, peer, error, last */
+  KAD__SWARM_DISCONNECTED,    /* connection, peer, error, last; error 0: we
+                                 closed it, being asked to or it being idle */
   KAD__SWARM_DIAL_FAILED,     /* peer (len 0: unknown), dial, error */
   KAD__SWARM_INBOUND_FAILED,  /* address, error: an upgrade failed */
   KAD__SWARM_STREAM_INBOUND,  /* stream, tag: the peer opened it */
@@ -210,12 +216,14 @@ typedef struct kad__world_action {
 bool kad__swarm_poll_action(kad__swarm *s, kad__world_action *out);
 
 /* Listening succeeded on `addresses` (a list of wire/addresses.h; ports filled
- * in, wildcards expanded to the interfaces), or failed. */
+ * in, wildcards expanded to the interfaces), or failed. May be said again when
+ * the interfaces change. */
 void kad__swarm_listening(kad__swarm *s, kad__id listener, kad_bytes addresses,
                           kad_time now);
 void kad__swarm_listen_failed(kad__swarm *s, kad__id listener, int error);
 
-/* A channel was accepted. Returns 0 and its id, or KAD_E_LIMIT: close it. */
+/* A channel was accepted. Returns 0 and its id, or KAD_E_LIMIT or
+ * KAD_E_NO_MEMORY: close it. */
 int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
                         kad_bytes remote, kad_bytes local, kad_time now);
 void kad__swarm_dialed(kad__swarm *s, kad__id connection, kad_bytes local,
@@ -244,6 +252,8 @@ void kad__swarm_resolved(kad__swarm *s, kad__id resolution, kad_bytes value,
 void kad__swarm_resolve_end(kad__swarm *s, kad__id resolution, int error,
                             kad_time now);
 
+/* When to call kad__swarm_tick. Actions, output and events can follow from
+ * every call; there is no deadline for them. */
 kad_time kad__swarm_deadline(const kad__swarm *s);
 void kad__swarm_tick(kad__swarm *s, kad_time now);
 

@@ -242,6 +242,7 @@ struct kad__dial {
   uint16_t opening;
   int error;        /* of what failed so far; KAD_E_DIAL: several */
   int skip_error;   /* why addresses were left out */
+  bool is_awaited;  /* somebody waits for an event that names this dial */
   bool is_explicit; /* the address was given by name: back-off is not for it */
   bool answered;    /* the peer has connected to us meanwhile */
   bool ended;
@@ -303,6 +304,13 @@ static inline void kad__swarm_set_now(kad__swarm *s, kad_time now) {
     s->now = now;
   }
 }
+
+/* ---- swarm.c ------------------------------------------------------------ */
+
+/* A kad_bytes that is ours: made as a copy, empty without memory. */
+int kad__owned_copy(kad_bytes *out, const kad_allocator *allocator,
+                    kad_bytes from);
+void kad__owned_release(const kad_allocator *allocator, kad_bytes owned);
 
 /* ---- events.c ----------------------------------------------------------- */
 
@@ -401,7 +409,8 @@ void kad__dial_note(kad__dial *d, int error);
 void kad__dial_channel_failed(kad__dial *d, kad__channel *c, int error);
 /* `c` is established: the dial is over. */
 void kad__dial_succeeded(kad__dial *d, kad__channel *c);
-/* The peer connected to us while we dial it. */
+/* The peer is connected by other means while we dial it: it connected to us,
+ * or answered at an address that was dialled without a name. */
 void kad__dial_answered(kad__dial *d, kad__channel *c);
 void kad__dial_next_turn(kad__swarm *s);
 void kad__dial_tick(kad__dial *d);

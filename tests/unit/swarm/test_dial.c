@@ -293,6 +293,37 @@ static void test_answered_by_inbound(void **state) {
   mesh_expect_none(&world, 0); /* no DIAL_FAILED */
 }
 
+/* It answers at an address that was dialled without a name. */
+static void test_answered_by_nameless_dial(void **state) {
+  (void)state;
+  kad__id id = 0;
+  kad__id awaited = 0;
+  char text[256];
+  kad__swarm *swarm = world.nodes[0].swarm;
+  for (int i = 0; i < 2; i++) {
+    world.blackhole = true;
+    assert_int_equal(dial(0, 1 + i, mesh_list(DEAD)), 0);
+    if (i == 1) {
+      with_peer(text, sizeof(text), DEAD, 2);
+      assert_ok(kad__swarm_dial_address(swarm, &awaited, mesh_address(text),
+                                        world.now));
+    }
+    mesh_run(&world);
+    world.blackhole = false;
+    assert_ok(kad__swarm_dial_address(
+        swarm, &id, mesh_address(world.nodes[1 + i].listen), world.now));
+    mesh_run(&world);
+    assert_true(mesh_expect(&world, 0, KAD__SWARM_CONNECTED)->dial == id);
+    mesh_sleep(&world, 10 * KAD_SECOND);
+    /* Whoever waits for one dial by its id hears of that one. */
+    if (i == 1) {
+      assert_true(mesh_expect(&world, 0, KAD__SWARM_DIAL_FAILED)->dial ==
+                  awaited);
+    }
+    mesh_expect_none(&world, 0);
+  }
+}
+
 static void test_ranking(void **state) {
   (void)state;
   /* Public addresses wait for each other, unless nothing is under way. */
@@ -527,6 +558,7 @@ int main(void) {
       TEST(test_named_dials_join),
       TEST(test_simultaneous_dials),
       TEST(test_answered_by_inbound),
+      TEST(test_answered_by_nameless_dial),
       TEST(test_ranking),
       TEST(test_dial_limits),
       TEST(test_dns),

@@ -226,6 +226,10 @@ static void test_facts(void **state) {
   assert_true(kad__peerstore_speaks(p, &peer, names[1]));
   assert_false(kad__peerstore_speaks(p, &peer, kad__bytes_of("/b")));
   assert_false(kad__peerstore_speaks(p, &peer, names[3]));
+  uint8_t list[64];
+  size_t len = kad__peerstore_protocols(p, &peer, list, sizeof(list));
+  assert_int_equal(kad__addresses_count(kad__bytes(list, len)), 2);
+  assert_true(kad__addresses_have(kad__bytes(list, len), names[1]));
   assert_ok(kad__peerstore_set_agent(p, &peer, kad__bytes(longest, 300)));
   assert_int_equal(kad__peerstore_agent(p, &peer).len,
                    KAD__PEERSTORE_AGENT_LEN);

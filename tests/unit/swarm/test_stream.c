@@ -1,6 +1,6 @@
 /* Streams between two swarms: negotiation, data, ends, deadlines. */
-#include "connection/yamux.h"
 #include "mesh.h"
+#include "swarm/swarm_internal.h"
 
 enum { ECHO = 7, OTHER = 8 };
 
@@ -123,6 +123,19 @@ static void test_unhandled(void **state) {
   kad__stream_release(mine);
 }
 
+static void test_nothing_handled(void **state) {
+  (void)state;
+  kad__stream *stream = NULL;
+  assert_ok(kad__stream_open(world.nodes[1].swarm, &stream,
+                             mesh_peer(&world, 0), mesh_names("/a", "/b"), 0,
+                             NULL, world.now));
+  mesh_run(&world);
+  assert_error(KAD_E_NO_PROTOCOL,
+               mesh_expect(&world, 1, KAD__SWARM_STREAM_DEAD)->error);
+  mesh_expect_none(&world, 0);
+  kad__stream_release(stream);
+}
+
 static void test_protocol_limit(void **state) {
   (void)state;
   kad__swarm *swarm = world.nodes[0].swarm;
@@ -180,22 +193,30 @@ static void test_negotiation_times_out(void **state) {
   mesh_expect_none(&world, 1);
 }
 
-/* The peer opens a stream and says nothing, or not enough. */
+/* The peer opens a stream and never says what for. */
 static void test_silent_inbound_is_reset(void **state) {
   (void)state;
-  mesh_link *link = &world.links[0];
-  kad__stream *mine = open_stream(mesh_names("/echo", NULL));
-  kad__swarm_event *event = NULL;
-  (void)event;
-  /* Half of what we send gets there. */
-  world.held = true;
+  kad__swarm *a = world.nodes[0].swarm;
+  kad__channel *c =
+      kad__ids_find(&a->ids, mesh_connection(&world, 0), KAD__OBJECT_CHANNEL);
+  kad__yamux_stream *bare = NULL;
+  assert_ok(
+      kad__yamux_stream_open(kad__connection_yamux(c->connection), &bare));
+  kad__channel_touch(c);
   mesh_run(&world);
-  assert_true(link->pipe[0].len > 30);
-  world.held = false;
-  kad__stream_release(mine);
-  mesh_sleep(&world, 11 * KAD_SECOND);
-  kad__stream *theirs = inbound(ECHO);
-  kad__stream_release(theirs);
+  kad__connection_info info;
+  assert_true(kad__swarm_connection(world.nodes[1].swarm,
+                                    mesh_connection(&world, 1), &info));
+  assert_int_equal(info.streams, 1);
+  mesh_sleep(&world, 10 * KAD_SECOND);
+  assert_true(kad__swarm_connection(world.nodes[1].swarm,
+                                    mesh_connection(&world, 1), &info));
+  assert_int_equal(info.streams, 0);
+  assert_error(KAD_E_STREAM_RESET, kad__yamux_stream_error(bare));
+  assert_int_equal(kad__yamux_stream_reset_code(bare), 0x1001);
+  kad__yamux_stream_release(bare);
+  mesh_expect_none(&world, 0);
+  mesh_expect_none(&world, 1);
 }
 
 static void test_reset(void **state) {
@@ -208,6 +229,7 @@ static void test_reset(void **state) {
   mesh_run(&world);
   assert_error(KAD_E_STREAM_RESET,
                mesh_expect(&world, 0, KAD__SWARM_STREAM_DEAD)->error);
+  assert_int_equal(kad__yamux_stream_reset_code(mine->inner), 0x1003);
   kad__stream_release(mine);
   mesh_expect_none(&world, 1);
 }
@@ -426,6 +448,7 @@ int main(void) {
       TEST(test_second_proposal),
       TEST(test_unknown_protocol),
       TEST(test_unhandled),
+      TEST(test_nothing_handled),
       TEST(test_protocol_limit),
       TEST(test_deadline),
       TEST(test_negotiation_times_out),

@@ -1,5 +1,6 @@
 /* Connections as a whole: listening, limits, idling, congestion, ends. */
 #include "mesh.h"
+#include "swarm/peerstore_internal.h"
 #include "swarm/swarm_internal.h"
 
 static mesh world;
@@ -582,7 +583,8 @@ static void test_memory_of_an_idle_connection(void **state) {
   /* The first one also grows the tables: 1,000 bytes of them at most. */
   assert_true(all - below <= 700 + 1500);
   size_t own = sizeof(kad__channel) + sizeof(kad__swarm_peer) +
-               sizeof(kad__id_slot) + c->remote.len + c->local.len + 16;
+               sizeof(kad__id_slot) + sizeof(kad__known_peer) +
+               4 * sizeof(void *) + c->remote.len + c->local.len + 16;
   print_message("of it for each: %zu\n", own);
   assert_true(own <= 700);
   assert_true(world.nodes[1].swarm->memory - charged >= below);
