@@ -332,6 +332,18 @@ static void retries_once_on_a_new_connection(void **state) {
   assert_int_equal(kad__kad_counters_get(f->kad)->retries, 1);
 }
 
+static void a_retry_goes_before_those_who_wait(void **state) {
+  fixture *f = *state;
+  connect_to(f, true);
+  kad__call_id first = call(f);
+  fake_disconnect(f->swarm, f->connection);
+  (void)call(f); /* waits for a dial */
+  tell(f, KAD__SWARM_STREAM_DEAD, fake_stream(f->swarm, 0), KAD_E_CLOSED);
+  connect_to(f, true);
+  reply(f, fake_stream(f->swarm, 1));
+  expect_replied(f, first);
+}
+
 static void retries_on_another_connection(void **state) {
   fixture *f = *state;
   connect_to(f, true);
@@ -683,6 +695,7 @@ int main(void) {
       TEST(large_replies_are_for_few),
       TEST(who_lacks_the_protocol_is_unsupported),
       TEST(retries_once_on_a_new_connection),
+      TEST(a_retry_goes_before_those_who_wait),
       TEST(retries_on_another_connection),
       TEST(waits_while_a_dying_connection_is_counted),
       TEST(queues_above_32),
