@@ -17,7 +17,6 @@ static int dial_new(kad__dial **out, kad__swarm *s, kad__swarm_peer *peer) {
   }
   d->swarm = s;
   d->started = s->now;
-  d->resolve_by = kad__time_add(s->now, s->config.dial_timeout);
   kad__source_init(&d->event, KAD__SOURCE_DIAL);
   kad__list_init(&d->waiting);
   kad__list_init(&d->channels);

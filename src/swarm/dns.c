@@ -89,6 +89,9 @@ int kad__dns_start(kad__dial *d, kad_bytes address,
     kad__release(&s->allocator, r);
     return KAD_E_NO_MEMORY;
   }
+  if (kad__list_empty(&d->resolutions)) {
+    d->resolve_by = kad__time_add(s->now, s->config.dial_timeout);
+  }
   r->dial = d;
   r->depth = depth;
   d->lookups++;

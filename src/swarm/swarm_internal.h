@@ -232,7 +232,7 @@ struct kad__dial {
   kad__list resolutions;
   kad__heap_node timer;
   kad_time started;
-  kad_time resolve_by;
+  kad_time resolve_by; /* when look-ups are given up */
   kad__candidate *candidates;
   uint8_t count;
   uint8_t cap;

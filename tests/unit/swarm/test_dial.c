@@ -419,6 +419,21 @@ static void test_dns_fails(void **state) {
   mesh_expect_none(&world, 0);
 }
 
+/* A name that joins a dial late has the same time as any other. */
+static void test_dns_joins_late(void **state) {
+  (void)state;
+  world.held = true;
+  world.names_silent = true;
+  assert_int_equal(mesh_dial(&world, 0, 1), 0);
+  mesh_sleep(&world, 14 * KAD_SECOND);
+  assert_int_equal(dial(0, 1, mesh_list("/dns/silent.example/tcp/1")), 0);
+  mesh_sleep(&world, 14 * KAD_SECOND);
+  mesh_expect_none(&world, 0);
+  mesh_sleep(&world, KAD_SECOND);
+  assert_error(KAD_E_DIAL,
+               mesh_expect(&world, 0, KAD__SWARM_DIAL_FAILED)->error);
+}
+
 static void test_dnsaddr(void **state) {
   (void)state;
   char good[256];
@@ -563,6 +578,7 @@ int main(void) {
       TEST(test_dial_limits),
       TEST(test_dns),
       TEST(test_dns_fails),
+      TEST(test_dns_joins_late),
       TEST(test_dnsaddr),
       TEST(test_dnsaddr_without_name),
       TEST(test_dnsaddr_bounds),
