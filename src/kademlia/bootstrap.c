@@ -72,6 +72,8 @@ static bool known_target(kad__dht *dht, kad__query *q, uint32_t bucket) {
   return true;
 }
 
+/* Has room, or somebody in it who may not be there any more. Looking for others
+ * is worth while only then. */
 static bool bucket_stale(const kad__dht *dht, uint32_t bucket) {
   const kad__bucket *b = &dht->table.buckets[bucket];
   if (b->count < dht->table.bucket_size) {
@@ -89,8 +91,7 @@ static bool bucket_stale(const kad__dht *dht, uint32_t bucket) {
 static bool next_target(kad__dht *dht, kad__query *q) {
   while (q->bootstrap.remaining > 0) {
     uint32_t bucket = --q->bootstrap.remaining;
-    if (bucket >= dht->table.bucket_count ||
-        (q->bootstrap.only_stale && !bucket_stale(dht, bucket))) {
+    if (bucket >= dht->table.bucket_count || !bucket_stale(dht, bucket)) {
       continue;
     }
     if (bucket < DRAWN_BUCKETS ? draw_target(dht, q, bucket)
@@ -118,6 +119,16 @@ static void begin_refreshing(kad__dht *dht, kad__query *q) {
   q->bootstrap.remaining = deepest < 0 ? 0 : (uint32_t)deepest;
 }
 
+/* A step ends as soon as its bucket needs nothing more. */
+void kad__bootstrap_take(kad__dht *dht, kad__query *q, kad__candidate *from,
+                         const kad__message *reply, kad_time now) {
+  (void)from;
+  (void)reply;
+  (void)now;
+  q->got =
+      q->bootstrap.refreshing && !bucket_stale(dht, q->bootstrap.remaining);
+}
+
 bool kad__bootstrap_step_over(kad__dht *dht, kad__query *q, kad_time now) {
   int error = q->error;
   bool over = error == KAD_E_CANCELLED || now >= q->ends;
@@ -130,6 +141,7 @@ bool kad__bootstrap_step_over(kad__dht *dht, kad__query *q, kad_time now) {
     return false;
   }
   q->error = 0;
+  q->got = 0;
   error = kad__query_look(dht, q, &q->target, KAD__K, now);
   if (error != 0) {
     kad__query_end(dht, q, error, now);
@@ -148,8 +160,6 @@ void kad__bootstrap_begun(kad__dht *dht, kad__query *q, kad_time now) {
                        ? KAD_TIME_NEVER
                        : timeout * WHOLE_TIMEOUTS;
   q->ends = kad__time_add(now, whole);
-  q->bootstrap.only_stale = q->wanted != 0;
-  q->wanted = 0;
   dht->bootstraps++;
   reset_timers(dht, now);
 }
@@ -160,21 +170,16 @@ void kad__bootstrap_over(kad__dht *dht) {
 
 /* ---- beginnings --------------------------------------------------------- */
 
-static int start_bootstrap(kad__dht *dht, kad__query_id *out, bool only_stale,
-                           kad_time now) {
+int kad__dht_bootstrap(kad__dht *dht, kad__query_id *out, kad_time now) {
   kad__query_start start = {.kind = KAD__QUERY_BOOTSTRAP,
                             .key = dht->config.local_id,
                             .results = KAD__K,
-                            .wanted = only_stale};
+                            .wanted = 1};
   reset_timers(dht, now);
   if (dht->table.size == 0) {
     return KAD_E_NO_PEERS;
   }
   return kad__query_begin(dht, out, &start, now);
-}
-
-int kad__dht_bootstrap(kad__dht *dht, kad__query_id *out, kad_time now) {
-  return start_bootstrap(dht, out, false, now);
 }
 
 kad_time kad__bootstrap_deadline(const kad__dht *dht) {
@@ -188,6 +193,6 @@ void kad__bootstrap_tick(kad__dht *dht, kad_time now) {
   kad_time at = kad__bootstrap_deadline(dht);
   if (at <= now && at != KAD_TIME_NEVER) {
     /* Without peers or memory: the next time. */
-    (void)start_bootstrap(dht, &id, true, now);
+    (void)kad__dht_bootstrap(dht, &id, now);
   }
 }

@@ -453,6 +453,7 @@ static const kad__query_class classes[] = {
                                    .found = providers_found},
     [KAD__QUERY_BOOTSTRAP] = {.ask = KAD__FIND_NODE,
                               .begin = kad__bootstrap_begun,
+                              .take = kad__bootstrap_take,
                               .found = kad__bootstrap_step_over},
     [KAD__QUERY_REPLICATE] = {.ask = KAD__FIND_NODE,
                               .give = KAD__PUT_VALUE,

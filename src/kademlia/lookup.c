@@ -94,11 +94,16 @@ static bool path_make_room(kad__lookup *l, kad__path *p, uint32_t at) {
   if (p->count < KAD__LOOKUP_CANDIDATES) {
     return path_reserve(l, p);
   }
-  kad__candidate *last = &p->list[p->count - 1];
-  if (at == p->count || last->state > KAD__DEFERRED) {
+  uint32_t last = p->count;
+  while (last > at && p->list[last - 1].state > KAD__DEFERRED) {
+    last--;
+  }
+  if (last == at) {
     return false;
   }
-  candidate_drop(l, last);
+  candidate_drop(l, &p->list[last - 1]);
+  memmove(&p->list[last - 1], &p->list[last],
+          (p->count - last) * sizeof p->list[0]);
   p->count--;
   return true;
 }

@@ -96,7 +96,6 @@ typedef struct kad__event_node {
 
 typedef struct kad__bootstrap_step {
   bool refreshing;    /* our own key was looked up */
-  bool only_stale;    /* full and healthy buckets are passed over */
   uint32_t remaining; /* buckets below this number are left */
 } kad__bootstrap_step;
 
@@ -317,6 +316,8 @@ bool kad__query_satisfied(const kad__query *q);
 void kad__bootstrap_trigger(kad__dht *dht, kad_time now);
 /* The hooks of its kind. */
 void kad__bootstrap_begun(kad__dht *dht, kad__query *q, kad_time now);
+void kad__bootstrap_take(kad__dht *dht, kad__query *q, kad__candidate *from,
+                         const kad__message *reply, kad_time now);
 bool kad__bootstrap_step_over(kad__dht *dht, kad__query *q, kad_time now);
 void kad__bootstrap_over(kad__dht *dht);
 void kad__bootstrap_tick(kad__dht *dht, kad_time now);
