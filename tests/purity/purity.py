@@ -25,22 +25,29 @@ CRYPTO = re.compile(
 CRYPTO_FOLDERS = {"identity", "connection"}
 # A sanitized build adds its own, under these names.
 COMPILER = re.compile(r"^(__(asan|ubsan|sanitizer|tsan|lsan|odr_asan)\w*|_GLOBAL_OFFSET_TABLE_)")
-MUTABLE = set("dDbBC")
+# Sections that can be written to while the program runs; .data.rel.ro holds
+# constants that only the loader fills in.
+MUTABLE = re.compile(r"^\.(data(?!\.rel\.ro)|bss|tdata|tbss)|^\*COM\*$")
+SYMBOL = re.compile(r"^[0-9a-f]+ (.{7}) (\S+)\s+[0-9a-f]+ +(?:\.\w+ )?(\S+)$")
 
 
 def symbols(archive):
     """(undefined, defined, mutable) names of an archive."""
-    text = subprocess.run(["nm", archive], check=True, text=True,
+    text = subprocess.run(["objdump", "-t", archive], check=True, text=True,
                           capture_output=True).stdout
     undefined, defined, mutable = set(), set(), set()
     for line in text.splitlines():
-        fields = line.split()
-        if len(fields) == 2 and fields[0] in "Uw":
-            undefined.add(fields[1])
-        elif len(fields) == 3:
-            defined.add(fields[2])
-            if fields[1] in MUTABLE and not COMPILER.match(fields[2]):
-                mutable.add(fields[2])
+        match = SYMBOL.match(line)
+        if not match:
+            continue
+        flags, section, name = match.groups()
+        if section == "*UND*":
+            undefined.add(name)
+            continue
+        defined.add(name)
+        if ("O" in flags and MUTABLE.match(section)
+                and not COMPILER.match(name)):
+            mutable.add(name)
     return undefined - defined, defined, mutable
 
 
