@@ -1,0 +1,1 @@
+kadmium_fuzz(dht SOURCES fuzz_dht.c USES kademlia)
