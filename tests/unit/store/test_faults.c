@@ -1,0 +1,167 @@
+/* A disk that is full, that errs, that cannot say whether it has written. */
+#include "faulty_disk.h"
+#include "places.h"
+
+static int setup(void **state) {
+  place *p = calloc(1, sizeof *p);
+  faulty_disk_reset();
+  place_init(p);
+  *state = p;
+  return 0;
+}
+
+static int teardown(void **state) {
+  faulty_disk_reset();
+  place_fini((place *)*state);
+  free(*state);
+  return 0;
+}
+
+static kad__sqlite_store_status status_of(const kad__store *s) {
+  kad__sqlite_store_status status;
+  kad__sqlite_store_status_get(s, &status);
+  return status;
+}
+
+static char *long_value(void) {
+  static char value[3000];
+  memset(value, 'v', sizeof value - 1);
+  return value;
+}
+
+/* As many values as `error` lets through; returns how many. */
+static int put_until(kad__store *s, int *error, const char *name, int max) {
+  char key[32];
+  for (int i = 0; i < max; i++) {
+    (void)snprintf(key, sizeof key, "%s %d", name, i);
+    *error = put_text(s, key, long_value(), "peer");
+    if (*error != 0) {
+      return i;
+    }
+  }
+  return max;
+}
+
+static void assert_all(kad__store *s, const char *name, int count) {
+  char key[32];
+  for (int i = 0; i < count; i++) {
+    (void)snprintf(key, sizeof key, "%s %d", name, i);
+    assert_value(s, key, long_value());
+  }
+}
+
+static void test_a_full_disk(void **state) {
+  place *p = (place *)*state;
+  int error;
+  kad__store *s = place_open(p);
+  assert_int_equal(put_until(s, &error, "before", 50), 50);
+  disk.full = true;
+  assert_int_equal(put_until(s, &error, "during", 50), 0);
+  assert_int_equal(error, KAD_E_STORE_FULL);
+  assert_error(KAD_E_STORE_FULL, provide_text(s, "k", "p", false));
+  assert_int_equal(status_of(s).records, 50);
+  assert_int_equal(status_of(s).provider_keys, 0);
+  assert_all(s, "before", 50);
+  disk.full = false;
+  assert_int_equal(put_until(s, &error, "after", 50), 50);
+  assert_ok(provide_text(s, "k", "p", false));
+  s->class->free(s);
+  s = place_open(p);
+  assert_all(s, "before", 50);
+  assert_all(s, "after", 50);
+  assert_int_equal(status_of(s).records, 100);
+  s->class->free(s);
+}
+
+/* Whichever operation fails, once or for good: a named error, what was
+ * acknowledged is there afterwards, and the books agree with the disk. */
+static void test_errors_anywhere(void **state) {
+  place *p = (place *)*state;
+  size_t failed = 0;
+  for (size_t at = 1; at < 240; at += at < 60 ? 1 : 7) {
+    kad__store *s = place_open(p);
+    int error = 0;
+    disk.operations = 0;
+    disk.fail_at = at;
+    disk.only_once = at % 2 == 0;
+    int n = put_until(s, &error, "x", 20);
+    int provided = error == 0 ? provide_text(s, "k", "p", false) : -1;
+    if (error != 0) {
+      assert_true(error == KAD_E_IO || error == KAD_E_STORE_FULL);
+      failed++;
+    }
+    assert_int_equal(status_of(s).records, n);
+    faulty_disk_reset();
+    assert_all(s, "x", n);
+    s->class->free(s);
+    s = place_open(p);
+    assert_all(s, "x", n);
+    assert_true(status_of(s).provider_keys == (provided == 0));
+    s->class->free(s);
+    place_fini(p);
+    place_init(p);
+  }
+  assert_true(failed > 10);
+}
+
+static void test_opening_on_a_bad_disk(void **state) {
+  place *p = (place *)*state;
+  size_t failed = 0;
+  int error;
+  kad__store *s = place_open(p);
+  assert_int_equal(put_until(s, &error, "x", 20), 20);
+  s->class->free(s);
+  for (size_t at = 1; at < 60; at++) {
+    s = NULL;
+    disk.operations = 0;
+    disk.fail_at = at;
+    error = place_open_at(&s, p, PLACE_NOW, PLACE_UNIX);
+    faulty_disk_reset();
+    if (error == 0) {
+      s->class->free(s);
+      continue;
+    }
+    assert_true(error == KAD_E_IO || error == KAD_E_STORE_CORRUPT);
+    failed++;
+  }
+  assert_true(failed > 5);
+  s = place_open(p);
+  assert_all(s, "x", 20);
+  s->class->free(s);
+}
+
+/* After a failed fsync nobody knows what is on the disk: trying again would
+ * only seem to succeed. */
+static void test_a_failed_sync_is_final(void **state) {
+  place *p = (place *)*state;
+  int error = 0;
+  kad__store *s = place_open(p);
+  int before = put_until(s, &error, "before", 5);
+  disk.syncs_fail = true;
+  int n = put_until(s, &error, "x", 2000);
+  assert_true(n < 2000);
+  assert_int_equal(error, KAD_E_IO);
+  assert_true(disk.syncs > 0);
+  disk.syncs_fail = false;
+  assert_error(KAD_E_IO, put_text(s, "more", "m", "peer"));
+  assert_error(KAD_E_IO, provide_text(s, "more", "m", true));
+  s->class->remove(s, text("before 0"));
+  s->class->expire(s, PLACE_NOW + 2 * KAD_HOUR);
+  assert_true(s->class->deadline(s) > PLACE_NOW + 2 * KAD_HOUR);
+  assert_all(s, "before", before);
+  assert_all(s, "x", n);
+  s->class->free(s);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(test_a_full_disk),
+      TEST(test_errors_anywhere),
+      TEST(test_opening_on_a_bad_disk),
+      TEST(test_a_failed_sync_is_final),
+  };
+  faulty_disk_install();
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
