@@ -233,9 +233,11 @@ json_t *tool_event_json(const kad_event *event) {
     case KAD_EVENT_LISTENING:
       return peer_event("listening", event);
     case KAD_EVENT_VALUE:
-      return json_pack("{s:s, s:o, s:o, s:o}", "type", "value", "key",
+      return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I}", "type", "value", "key",
                        hex_json(event->key), "value", hex_json(event->value),
-                       "from", id_json(&event->peer));
+                       "from", id_json(&event->peer), "publisher",
+                       id_json(&event->publisher), "ttl_s",
+                       (json_int_t)event->ttl);
     case KAD_EVENT_PONG:
       return json_pack("{s:s, s:o, s:o}", "type", "pong", "peer",
                        id_json(&event->peer), "rtt_ms",

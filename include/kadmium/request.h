@@ -102,7 +102,8 @@ typedef enum kad_event_type {
   /* Results of a request. */
   KAD_EVENT_PEER,     /**< peer, addresses */
   KAD_EVENT_PROVIDER, /**< peer, addresses, key */
-  KAD_EVENT_VALUE,    /**< key, value; peer (its len is 0: our own store) */
+  KAD_EVENT_VALUE,    /**< key, value, publisher, ttl; peer (its len is 0: our
+                         own store) */
   KAD_EVENT_PONG,     /**< peer, round_trip */
   KAD_EVENT_PROGRESS, /**< count: steps that are left (bootstrap) */
   KAD_EVENT_END,      /**< error, statistics; the request is over */
@@ -144,6 +145,8 @@ typedef struct kad_event {
   uint32_t count;
   uint32_t bucket;
   uint32_t rpc; /**< number of the message type on the wire */
+  uint32_t ttl; /**< seconds that a record has left; 0: for ever or unsaid */
+  kad_peer_id publisher; /**< of a record; its len is 0 when unsaid */
   bool inbound;
   bool server;
 } kad_event;

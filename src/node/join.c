@@ -32,7 +32,8 @@ static void dial(kad__node *node, kad__contact *contact, kad_time now) {
   }
 }
 
-void kad__join_start(kad__node *node, kad_time now) {
+/* Dials every contact; what fails at once is an event. */
+static void start_round(kad__node *node, kad_time now) {
   kad__join *join = &node->join;
   join->failed = false;
   join->next_round = KAD_TIME_NEVER;
@@ -165,16 +166,20 @@ static void plan_next_round(kad__join *join, kad_time now) {
 
 void kad__join_drive(kad__node *node, kad_time now) {
   kad__join *join = &node->join;
+  if (!node->listeners_known) {
+    return; /* whom we dial shall hear where we listen */
+  }
   if (kad__dht_table_size(node->dht) > 0) {
     join->failed = false;
+    join->rounds = 0;
     if (!join->joined) {
       become_joined(node, now);
     }
     return;
   }
   if (join->count == 0) {
-    /* The first node of its network is healthy, once others can find it. */
-    if (!join->joined && node->listeners_known) {
+    /* The first node of its network is healthy. */
+    if (!join->joined) {
       join->joined = true;
       kad__requests_joined(node, now);
       become_ready(node);
@@ -185,7 +190,7 @@ void kad__join_drive(kad__node *node, kad_time now) {
     return;
   }
   if (join->next_round <= now) {
-    kad__join_start(node, now);
+    start_round(node, now);
     return;
   }
   if (!join->failed) {
@@ -197,7 +202,7 @@ void kad__join_drive(kad__node *node, kad_time now) {
 
 kad_time kad__join_deadline(const kad__node *node) {
   const kad__join *join = &node->join;
-  if (kad__dht_table_size(node->dht) > 0) {
+  if (!node->listeners_known || kad__dht_table_size(node->dht) > 0) {
     return KAD_TIME_NEVER;
   }
   kad_time deadline = join->next_round;

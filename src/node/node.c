@@ -138,6 +138,9 @@ static int make_dht(kad__node *node, const kad__node_config *config,
   dht.validators = &node->validators;
   dht.filter_records = config->filter_records;
   dht.query_timeout = QUERY_TIMEOUT;
+  if (node->report_inbound) {
+    dht.muted_events = 0;
+  }
   return kad__dht_new(&node->dht, &dht, now);
 }
 
@@ -276,7 +279,6 @@ int kad__node_new(kad__node **out, const kad__node_config *config, kad_time now,
   }
   kad__node_set_wall_clock(node, now, unix_ns);
   update_mode(node, now);
-  kad__join_start(node, now);
   *out = node;
   return 0;
 }

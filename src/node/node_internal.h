@@ -39,18 +39,17 @@ typedef struct kad__join {
   size_t count;
   bool joined; /* somebody was or is in the table */
   bool ready;
-  bool failed; /* the last round reached nobody */
-  uint32_t rounds;
+  bool failed;     /* the last round reached nobody */
+  uint32_t rounds; /* since somebody was in the table */
   kad_time next_round;
   kad__query_id bootstrap; /* 0: none of ours runs */
 } kad__join;
 
-/* Dials every contact; what fails at once is an event. */
-void kad__join_start(kad__node *node, kad_time now);
 void kad__join_event(kad__node *node, const kad__swarm_event *event);
 void kad__join_identified(kad__node *node, const kad__identify_event *event,
                           kad_time now);
-/* Looks at where joining stands, and goes on. */
+/* Looks at where joining stands, and goes on; begins once it is known where we
+ * listen. */
 void kad__join_drive(kad__node *node, kad_time now);
 /* True when `query` was the bootstrap of joining, which has ended. */
 bool kad__join_query_ended(kad__node *node, kad__query_id query);

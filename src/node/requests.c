@@ -88,6 +88,21 @@ static kad__quorum quorum_of(const kad_request *request) {
                        .n = request->quorum.n};
 }
 
+/* How many answers a GET waits for, of the peers that should have the record.
+ */
+static uint32_t answers_wanted(const kad_request *request) {
+  switch (request->quorum.kind) {
+    case KAD_QUORUM_MAJORITY:
+      return KAD__K / 2 + 1;
+    case KAD_QUORUM_ALL:
+      return KAD__K;
+    case KAD_QUORUM_N:
+      return request->quorum.n;
+    default:
+      return 1;
+  }
+}
+
 static int start_put_to(kad__node *node, kad__query_id *query,
                         const kad_request *q, kad_time now) {
   kad__wire_record record = {.key = q->key, .value = q->value};
@@ -106,9 +121,7 @@ static int start_query(kad__node *node, kad__query_id *query,
       return kad__dht_find_closest(node->dht, query, q->key,
                                    q->count == 0 ? KAD__K : q->count, now);
     case KAD_GET:
-      return kad__dht_get(node->dht, query, q->key,
-                          q->quorum.kind == KAD_QUORUM_ONE ? 1 : q->quorum.n,
-                          now);
+      return kad__dht_get(node->dht, query, q->key, answers_wanted(q), now);
     case KAD_PUT:
       return kad__dht_put(node->dht, query, q->key, q->value, KAD_TIME_NEVER,
                           quorum_of(q), now);
@@ -501,6 +514,8 @@ static void query_progressed(kad__node *node, kad_event_type type,
                    .count = event->remaining};
   if (type == KAD_EVENT_VALUE) {
     out.key = event->record.key;
+    out.ttl = event->record.ttl;
+    (void)kad__node_peer_id(&out.publisher, event->record.publisher);
     out.addresses = kad__bytes(NULL, 0);
   }
   (void)kad__node_peer_id(&out.peer, event->peer.id);
