@@ -69,16 +69,16 @@ typedef struct kad_node_options {
       *seed; /**< KAD_RANDOM_SEED_LEN bytes, or NULL: from the system */
 } kad_node_options;
 
-#define KAD_NODE_OPTIONS_INIT                                                  \
-  {                                                                            \
-    .struct_size = sizeof(kad_node_options), .allocator = NULL,                \
-    .identity = NULL, .protocol = NULL, .mode = KAD_MODE_AUTO, .listen = NULL, \
-    .listen_count = 0, .announce = NULL, .announce_count = 0,                  \
-    .bootstrap = NULL, .bootstrap_count = 0, .namespaces = NULL,               \
-    .namespace_count = 0, .agent = NULL, .idle_timeout = 0,                    \
-    .max_connections = 0, .report_inbound = false, .filter_records = false,    \
-    .seed = NULL                                                               \
-  }
+#ifdef __cplusplus
+static inline kad_node_options kad_node_options_init(void) {
+  kad_node_options options = kad_node_options();
+  options.struct_size = sizeof(options);
+  return options;
+}
+#define KAD_NODE_OPTIONS_INIT kad_node_options_init()
+#else
+#define KAD_NODE_OPTIONS_INIT {.struct_size = sizeof(kad_node_options)}
+#endif
 
 /**
  * Makes a node, binds its listeners and starts to join. `*out` is yours to

@@ -79,14 +79,16 @@ typedef struct kad_request {
   kad_quorum quorum;
 } kad_request;
 
-#define KAD_REQUEST_INIT(op)                                                \
-  {                                                                         \
-    .operation = (op), .count = 0, .timeout = 0, .key = {NULL, 0},          \
-    .value = {NULL, 0}, .address = {NULL, 0}, .peer = {0, {0}}, .quorum = { \
-      KAD_QUORUM_ONE,                                                       \
-      1                                                                     \
-    }                                                                       \
-  }
+#ifdef __cplusplus
+static inline kad_request kad_request_init(kad_operation operation) {
+  kad_request request = kad_request();
+  request.operation = operation;
+  return request;
+}
+#define KAD_REQUEST_INIT(op) kad_request_init(op)
+#else
+#define KAD_REQUEST_INIT(op) {.operation = (op)}
+#endif
 
 /** What was done for a request. */
 typedef struct kad_statistics {

@@ -85,7 +85,7 @@ static kad__request *find_running(kad__node *node, state kind, uint64_t id) {
 
 static kad__quorum quorum_of(const kad_request *request) {
   return (kad__quorum){.kind = (kad__quorum_kind)request->quorum.kind,
-                       .n = request->quorum.n};
+                       .n = request->quorum.n == 0 ? 1 : request->quorum.n};
 }
 
 /* How many answers a GET waits for, of the peers that should have the record.
