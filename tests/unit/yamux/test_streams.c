@@ -342,6 +342,20 @@ static void test_release_flushes(void **state) {
   fixture_fini(&f);
 }
 
+static void test_release_after_the_end(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, true);
+  kad__yamux_stream *s = open_stream(&f);
+  kad__yamux_stream_close_write(s);
+  discard_output(&f);
+  assert_int_equal(kad__yamux_stream_count(f.y), 1);
+  kad__yamux_stream_release(s);
+  assert_int_equal(kad__yamux_stream_count(f.y), 0);
+  expect_silence(&f);
+  fixture_fini(&f);
+}
+
 static void test_release_drops_unread(void **state) {
   (void)state;
   fixture f;
@@ -446,6 +460,7 @@ int main(void) {
       cmocka_unit_test(test_reset_and_release_before_output),
       cmocka_unit_test(test_reset_of_a_finished_stream),
       cmocka_unit_test(test_release_flushes),
+      cmocka_unit_test(test_release_after_the_end),
       cmocka_unit_test(test_release_drops_unread),
       cmocka_unit_test(test_release_tells_a_peer_that_goes_on),
       cmocka_unit_test(test_user_pointer),

@@ -97,6 +97,21 @@ static void test_wrong_pong(void **state) {
   fixture_fini(&f);
 }
 
+/* The round trip begins when the ping leaves, not when it is queued. */
+static void test_round_trip(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, true);
+  tick_at_deadline(&f);
+  assert_ok(kad__yamux_tick(f.y, f.now));
+  f.now += 2 * KAD_SECOND;
+  discard_output(&f);
+  f.now += 3 * KAD_SECOND;
+  assert_ok(feed(&f, "000200020000000000000001"));
+  assert_true(kad__yamux_stats_get(f.y)->round_trip == 3 * KAD_SECOND);
+  fixture_fini(&f);
+}
+
 static void test_keepalive_off(void **state) {
   (void)state;
   fixture f;
@@ -193,6 +208,7 @@ int main(void) {
       cmocka_unit_test(test_stuck_channel),
       cmocka_unit_test(test_lost_pong),
       cmocka_unit_test(test_wrong_pong),
+      cmocka_unit_test(test_round_trip),
       cmocka_unit_test(test_keepalive_off),
       cmocka_unit_test(test_pings_are_answered_at_once),
       cmocka_unit_test(test_lingering),
