@@ -91,7 +91,7 @@ bool kad__dht_query(const kad__dht *dht, kad__query_id id,
 bool kad__dht_next_query(const kad__dht *dht, kad__query_id id,
                          kad__query_view *out) {
   const kad__list *head = &dht->query_list;
-  for (const kad__list *link = head->next; link != head; link = link->next) {
+  for (kad__list *link = head->next; link != head; link = link->next) {
     const kad__query *q = KAD__CONTAINER(link, kad__query, link);
     if (q->id > id && !q->reported) {
       query_view(out, q);

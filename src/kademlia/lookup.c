@@ -169,15 +169,17 @@ static void path_ask(kad__path *p, kad__candidate *c, bool owned) {
   p->waiting++;
 }
 
-/* When all others have had their say: those that failed lately. */
-static kad__lookup_turn path_last_resort(kad__lookup *l, kad__path *p,
+/* When all others have had their say: those that failed lately, and at the very
+ * last those that keep us waiting. */
+static kad__lookup_turn path_last_resort(const kad__lookup *l, kad__path *p,
                                          kad__candidate **out) {
   bool enough = p->answered >= l->config.results;
+  if (p->waiting > 0 && (!p->last_resort || path_full(l, p))) {
+    return KAD__LOOKUP_WAIT;
+  }
   for (uint32_t i = 0; i < p->count && !enough; i++) {
     if (p->list[i].state == KAD__DEFERRED) {
-      if (path_full(l, p)) {
-        return KAD__LOOKUP_WAIT;
-      }
+      p->last_resort = true;
       *out = &p->list[i];
       return KAD__LOOKUP_ASK;
     }
@@ -208,6 +210,7 @@ static kad__lookup_turn path_next(kad__lookup *l, kad__path *p,
         return KAD__LOOKUP_FINISHED;
       }
     } else if (c->state == KAD__HEARD) {
+      p->last_resort = false;
       *out = c;
       return full ? KAD__LOOKUP_WAIT : KAD__LOOKUP_ASK;
     }

@@ -58,6 +58,7 @@ typedef struct kad__path {
   uint32_t answered;
   uint32_t no_progress;
   bool stalled;
+  bool last_resort; /* only deferred peers are left to ask */
   bool finished;
 } kad__path;
 

@@ -146,6 +146,7 @@ int kad__query_look(kad__dht *dht, kad__query *q, const kad__key *target,
       .parallelism = (dht->config.parallelism + paths - 1) / paths,
       .results = results,
       .paths = paths};
+  kad__calls_cancel(dht, q);
   kad__lookup_fini(&q->lookup);
   int error =
       kad__lookup_init(&q->lookup, &dht->allocator, dht->book, target, &config);

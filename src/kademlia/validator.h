@@ -3,21 +3,9 @@
 #ifndef KAD_KADEMLIA_VALIDATOR_H
 #define KAD_KADEMLIA_VALIDATOR_H
 
-#include "kadmium/error.h"
-#include "kadmium/types.h"
+#include "kadmium/validator.h"
 
-/* Pure functions. `unix_ns` is the wall clock, 0 when unknown. */
-typedef struct kad__validator {
-  kad_bytes name_space; /* without slashes: "pk" */
-  void *user;
-  /* 0, or KAD_E_RECORD, KAD_E_SIGNATURE, KAD_E_RECORD_TOO_LARGE. NULL accepts
-   * every value. */
-  int (*validate)(void *user, kad_bytes key, kad_bytes value, uint64_t unix_ns);
-  /* The index of the better of two valid values: 0 or 1; on a tie 0. NULL
-   * prefers the newer, 1. */
-  int (*select)(void *user, kad_bytes key, kad_bytes old_value,
-                kad_bytes new_value);
-} kad__validator;
+typedef kad_validator kad__validator;
 
 typedef struct kad__validators {
   const kad__validator *list;
