@@ -71,7 +71,8 @@ extern "C" {
   X(PERMISSION,          -52, "permission denied")                             \
   X(WORLD,               -53, "the operating system refused")                  \
   X(STORE_CORRUPT,       -54, "the file is no store, or it is damaged")        \
-  X(STORE_VERSION,       -55, "the store was written by a newer version")
+  X(STORE_VERSION,       -55, "the store was written by a newer version")      \
+  X(RECORD_EXPIRED,      -56, "record has expired")
 /* clang-format on */
 
 typedef enum kad_error {

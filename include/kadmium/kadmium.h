@@ -6,6 +6,7 @@
 #define KADMIUM_KADMIUM_H
 
 #include "kadmium/error.h"
+#include "kadmium/ipns.h"
 #include "kadmium/key.h"
 #include "kadmium/multiaddr.h"
 #include "kadmium/multiformats.h"

@@ -9,11 +9,12 @@
 #define KAD_NODE_RECORDS_H
 
 #include "kademlia/validator.h"
+#include "kadmium/ipns.h"
 #include "kadmium/key.h"
 #include "node/records_time.h"
 
 /* The longest IPNS record, in bytes. */
-#define KAD__IPNS_RECORD_MAX 10240
+#define KAD__IPNS_RECORD_MAX KAD_IPNS_RECORD_MAX
 
 /* The validator of "/pk/": the value is the canonical PublicKey protobuf of the
  * key's PeerId. Of two values the old one is kept; they are the same key.
@@ -26,7 +27,8 @@ void kad__record_pk_validator(kad__validator *out,
  * https://specs.ipfs.tech/ipns/ipns-record/: V2 signature over the DAG-CBOR
  * data, legacy fields equal to it when there are any, not expired. Of two
  * records the one with the higher sequence wins, then the one that is valid for
- * longer, then the one with the greater bytes. Memory as above. */
+ * longer, then the one with the greater bytes. Memory and errors as above; also
+ * KAD_E_RECORD_EXPIRED. */
 void kad__record_ipns_validator(kad__validator *out,
                                 const kad_allocator *allocator);
 
@@ -44,6 +46,12 @@ typedef struct kad__ipns_record {
 /* Reads an IPNS record and checks everything but name, time and signature.
  * KAD_E_RECORD, KAD_E_RECORD_TOO_LARGE. */
 int kad__ipns_decode(kad__ipns_record *out, kad_bytes record);
+
+/* Reads a record and proves that the owner of `name` made it and that it is
+ * valid at `unix_ns` (0: whenever). As kad_ipns_check. */
+int kad__ipns_check(kad__ipns_record *out, const kad_allocator *allocator,
+                    const kad_peer_id *name, kad_bytes record,
+                    uint64_t unix_ns);
 
 typedef struct kad__ipns_options {
   kad_bytes value;

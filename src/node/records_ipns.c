@@ -214,30 +214,33 @@ static bool is_expired(const kad__ipns_record *record, uint64_t unix_ns) {
          kad__calendar_time_compare(&record->valid_until, &now) <= 0;
 }
 
-static int validate(void *user, kad_bytes key, kad_bytes value,
+int kad__ipns_check(kad__ipns_record *out, const kad_allocator *allocator,
+                    const kad_peer_id *name, kad_bytes record,
                     uint64_t unix_ns) {
-  const kad_allocator *allocator = user;
-  kad__ipns_record record;
-  kad_peer_id name;
   kad_public_key *public_key = NULL;
-  int result = kad__ipns_decode(&record, value);
+  int result = kad__ipns_decode(out, record);
   if (result < 0) {
     return result;
   }
-  result = kad__record_key_peer(&name, "ipns", key);
+  if (is_expired(out, unix_ns)) {
+    return KAD_E_RECORD_EXPIRED;
+  }
+  result = find_public_key(&public_key, allocator, out, name);
   if (result < 0) {
     return result;
   }
-  if (is_expired(&record, unix_ns)) {
-    return KAD_E_RECORD;
-  }
-  result = find_public_key(&public_key, allocator, &record, &name);
-  if (result < 0) {
-    return result;
-  }
-  result = verify_signature(allocator, public_key, &record);
+  result = verify_signature(allocator, public_key, out);
   kad_public_key_free(public_key);
   return result;
+}
+
+static int validate(void *user, kad_bytes key, kad_bytes value,
+                    uint64_t unix_ns) {
+  kad__ipns_record record;
+  kad_peer_id name;
+  int result = kad__record_key_peer(&name, "ipns", key);
+  return result < 0 ? result
+                    : kad__ipns_check(&record, user, &name, value, unix_ns);
 }
 
 static int select_better(void *user, kad_bytes key, kad_bytes old_value,

@@ -221,9 +221,9 @@ static void minds_the_time(void **state) {
   const uint64_t until = UNTIL_S * SECOND_NS;
   assert_ok(validate_at(w, sealed, 1));
   assert_ok(validate_at(w, sealed, until - 1));
-  assert_error(KAD_E_RECORD, validate_at(w, sealed, until));
-  assert_error(KAD_E_RECORD, validate_at(w, sealed, until + 1));
-  assert_error(KAD_E_RECORD, validate_at(w, sealed, UINT64_MAX));
+  assert_error(KAD_E_RECORD_EXPIRED, validate_at(w, sealed, until));
+  assert_error(KAD_E_RECORD_EXPIRED, validate_at(w, sealed, until + 1));
+  assert_error(KAD_E_RECORD_EXPIRED, validate_at(w, sealed, UINT64_MAX));
   assert_ok(validate_at(w, sealed, 0)); /* the time is not known */
 }
 
@@ -240,7 +240,7 @@ static void takes_far_times(void **state) {
   /* 0000-01-01T00:00:00Z */
   kad_bytes past = make(
       &m, w, "", DATA_UNTIL("54", "303030302d30312d30315430303a30303a30305a"));
-  assert_error(KAD_E_RECORD, validate_at(w, past, 1));
+  assert_error(KAD_E_RECORD_EXPIRED, validate_at(w, past, 1));
   assert_ok(validate_at(w, past, 0));
   /* "9223372036854775808": not a time */
   kad_bytes number = make(
