@@ -12,7 +12,6 @@
 #ifndef KADMIUM_NODE_H
 #define KADMIUM_NODE_H
 
-#include "kadmium/dht_options.h"
 #include "kadmium/key.h"
 #include "kadmium/request.h"
 
@@ -68,7 +67,6 @@ typedef struct kad_node_options {
   /** A fixed start of all randomness, for tests: never use it otherwise. */
   const uint8_t
       *seed; /**< KAD_RANDOM_SEED_LEN bytes, or NULL: from the system */
-  kad_dht_options dht;
 } kad_node_options;
 
 #ifdef __cplusplus
@@ -119,8 +117,8 @@ KAD_API bool kad_node_poll(kad_node *node, kad_event *out);
  * KAD_E_INVALID_ARGUMENT: a parameter is missing or too long.
  * KAD_E_LIMIT: too many requests at once (10,000). KAD_E_NO_MEMORY.
  * KAD_E_RECORD, KAD_E_RECORD_REJECTED, KAD_E_RECORD_OLD, KAD_E_RECORD_EXPIRED,
- * KAD_E_SIGNATURE, KAD_E_RECORD_TOO_LARGE, KAD_E_STORE_FULL: the record of a put
- * that runs at once; otherwise these are the END event's error.
+ * KAD_E_SIGNATURE, KAD_E_RECORD_TOO_LARGE, KAD_E_STORE_FULL: the record of a
+ * put that runs at once; otherwise these are the END event's error.
  */
 KAD_API int kad_node_start(kad_node *node, kad_request_id *out,
                            const kad_request *request);
