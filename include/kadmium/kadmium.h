@@ -5,6 +5,7 @@
 #ifndef KADMIUM_KADMIUM_H
 #define KADMIUM_KADMIUM_H
 
+#include "kadmium/dht_options.h"
 #include "kadmium/error.h"
 #include "kadmium/ipns.h"
 #include "kadmium/key.h"
@@ -14,8 +15,10 @@
 #include "kadmium/peer_id.h"
 #include "kadmium/random.h"
 #include "kadmium/request.h"
+#include "kadmium/routing.h"
 #include "kadmium/service.h"
 #include "kadmium/types.h"
+#include "kadmium/validator.h"
 #include "kadmium/version.h"
 
 #endif

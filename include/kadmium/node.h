@@ -12,6 +12,7 @@
 #ifndef KADMIUM_NODE_H
 #define KADMIUM_NODE_H
 
+#include "kadmium/dht_options.h"
 #include "kadmium/key.h"
 #include "kadmium/request.h"
 
@@ -67,6 +68,7 @@ typedef struct kad_node_options {
   /** A fixed start of all randomness, for tests: never use it otherwise. */
   const uint8_t
       *seed; /**< KAD_RANDOM_SEED_LEN bytes, or NULL: from the system */
+  kad_dht_options dht;
 } kad_node_options;
 
 #ifdef __cplusplus
@@ -77,7 +79,8 @@ static inline kad_node_options kad_node_options_init(void) {
 }
 #define KAD_NODE_OPTIONS_INIT kad_node_options_init()
 #else
-#define KAD_NODE_OPTIONS_INIT {.struct_size = sizeof(kad_node_options)}
+#define KAD_NODE_OPTIONS_INIT \
+  { .struct_size = sizeof(kad_node_options) }
 #endif
 
 /**

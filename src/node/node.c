@@ -9,6 +9,7 @@
 #include "multiformats/varint.h"
 #include "node/node_internal.h"
 #include "node/records.h"
+#include "node/routing.h"
 #include "wire/addresses.h"
 
 /* A query that runs for a request ends with the request; this bounds those of
@@ -65,6 +66,11 @@ static kad_bytes keep(uint8_t **at, kad_bytes bytes) {
 static void keep_validators(kad__node *node, const kad__node_config *config,
                             uint8_t **at) {
   size_t count = 0;
+  for (size_t i = 0; i < config->dht.validator_count; i++) {
+    node->validator_list[count] = config->dht.validators[i];
+    node->validator_list[count++].name_space =
+        keep(at, config->dht.validators[i].name_space);
+  }
   if (!node->own_network) {
     kad__record_pk_validator(&node->validator_list[count++], &node->allocator);
     kad__record_ipns_validator(&node->validator_list[count++],
@@ -84,9 +90,13 @@ static int keep_config(kad__node *node, const kad__node_config *config) {
   size_t len = config->protocol.len +
                total_len(config->bootstrap, config->bootstrap_count) +
                total_len(config->namespaces, config->namespace_count);
+  for (size_t i = 0; i < config->dht.validator_count; i++) {
+    len += config->dht.validators[i].name_space.len;
+  }
   node->text = kad__alloc(a, len);
   node->validator_list =
-      kad__calloc(a, config->namespace_count + 2, sizeof(kad__validator));
+      kad__calloc(a, config->namespace_count + config->dht.validator_count + 2,
+                  sizeof(kad__validator));
   node->join.contacts =
       kad__calloc(a, config->bootstrap_count + 1, sizeof(kad__contact));
   if (node->text == NULL || node->validator_list == NULL ||
@@ -138,6 +148,7 @@ static int make_dht(kad__node *node, const kad__node_config *config,
   dht.validators = &node->validators;
   dht.filter_records = config->filter_records;
   dht.query_timeout = QUERY_TIMEOUT;
+  kad__node_dht_options(&dht, &config->dht);
   if (node->report_inbound) {
     dht.muted_events = 0;
   }
@@ -186,6 +197,7 @@ static int make_protocols(kad__node *node, const kad__node_config *config,
   kad.local = kad__node_id(node);
   kad.own = node->own;
   kad.random = &node->random;
+  kad__node_kad_options(&kad, &config->dht);
   return kad__kad_new(&node->kad, a, node->swarm, node->dht, &kad);
 }
 
@@ -232,6 +244,11 @@ static void update_mode(kad__node *node, kad_time now) {
     kad_event event = {.type = KAD_EVENT_MODE, .server = server};
     kad__node_emit(node, &event);
   }
+}
+
+void kad__node_set_mode(kad__node *node, kad_mode mode, kad_time now) {
+  node->mode = mode;
+  update_mode(node, now);
 }
 
 static int set_up(kad__node *node, const kad__node_config *config, kad_time now,

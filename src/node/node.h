@@ -32,6 +32,7 @@ typedef struct kad__node_config {
   uint32_t max_connections;
   bool report_inbound;
   bool filter_records;
+  kad_dht_options dht; /* its list of validators is copied */
 } kad__node_config;
 
 /* Defaults; allocator, identity and seed must be set. */

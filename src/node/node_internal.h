@@ -58,6 +58,7 @@ kad_time kad__join_deadline(const kad__node *node);
 /* ---- requests ------------------------------------------------------------ */
 
 typedef struct kad__requests {
+  kad__list in_order; /* all, by id */
   kad__list waiting;  /* for the node to join */
   kad__list dialling; /* KAD_CONNECT and KAD_PING on their way */
   kad__map running;   /* by what they wait for: query or ping */
@@ -118,6 +119,10 @@ struct kad__node {
 static inline void kad__node_emit(kad__node *node, const kad_event *event) {
   kad__node_events_push(&node->events, event);
 }
+
+/* Put what is not zero in the options into the place of the defaults. */
+void kad__node_dht_options(kad__dht_config *config, const kad_dht_options *o);
+void kad__node_kad_options(kad__kad_config *config, const kad_dht_options *o);
 
 /* Our addresses as others may use them, without /p2p; returns the length. */
 size_t kad__node_own_list(const kad__node *node, uint8_t *out, size_t cap);

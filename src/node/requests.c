@@ -5,8 +5,10 @@
  * the request, so the promise of one END for every request holds even when
  * memory runs out. */
 #include "base/alloc.h"
+#include "kademlia/inspect.h"
 #include "kadmium/multiaddr.h"
 #include "node/node_internal.h"
+#include "node/routing.h"
 #include "wire/addresses.h"
 
 typedef enum state {
@@ -18,11 +20,14 @@ typedef enum state {
 } state;
 
 typedef struct kad__request {
-  kad__list link; /* in waiting or dialling */
+  kad__list in_order; /* of all, by id */
+  kad__list link;     /* in waiting or dialling */
   kad__map_node by_id;
   kad__map_node by_wait; /* in running, while QUERYING or PINGING */
   kad__heap_node deadline;
   state state;
+  bool finishing; /* to end with what it has */
+  uint32_t results;
   int cause; /* what the END shall say, when the DHT only says "cancelled" */
   kad_request_id id;
   struct {
@@ -52,6 +57,7 @@ static void stop_waiting(kad__node *node, kad__request *r) {
 
 static void end(kad__node *node, kad__request *r, int error, kad_time now) {
   stop_waiting(node, r);
+  kad__list_unlink(&r->in_order);
   kad__map_remove(&node->requests.all, &r->by_id);
   kad__heap_remove(&node->requests.deadlines, &r->deadline);
   r->statistics.elapsed = now - r->started;
@@ -289,6 +295,7 @@ static kad__request *new_request(kad__node *node, const kad_request *q,
     return NULL;
   }
   uint8_t *at = r->bytes;
+  kad__list_init(&r->in_order);
   kad__list_init(&r->link);
   kad__heap_node_init(&r->deadline);
   r->end = last;
@@ -319,10 +326,12 @@ static int register_request(kad__node *node, kad__request *r, kad_time now) {
     return error;
   }
   requests->last_id = r->id;
+  kad__list_append(&requests->in_order, &r->in_order);
   return 0;
 }
 
 static void unregister(kad__node *node, kad__request *r) {
+  kad__list_unlink(&r->in_order);
   kad__heap_remove(&node->requests.deadlines, &r->deadline);
   kad__map_remove(&node->requests.all, &r->by_id);
 }
@@ -387,13 +396,30 @@ static void stop(kad__node *node, kad__request *r, int cause, kad_time now) {
   end(node, r, cause, now);
 }
 
-bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now) {
+static kad__request *find_request(const kad__node *node, kad_request_id id) {
   kad__map_node *found =
-      kad__map_find(&node->requests.all, kad__bytes(&request, sizeof(request)));
-  if (found == NULL) {
+      kad__map_find(&node->requests.all, kad__bytes(&id, sizeof(id)));
+  return found == NULL ? NULL : KAD__CONTAINER(found, kad__request, by_id);
+}
+
+bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now) {
+  kad__request *r = find_request(node, request);
+  if (r == NULL) {
     return false;
   }
-  stop(node, KAD__CONTAINER(found, kad__request, by_id), KAD_E_CANCELLED, now);
+  stop(node, r, KAD_E_CANCELLED, now);
+  return true;
+}
+
+bool kad__node_finish(kad__node *node, kad_request_id request, kad_time now) {
+  kad__request *r = find_request(node, request);
+  if (r == NULL) {
+    return false;
+  }
+  r->finishing = true;
+  if (r->state != QUERYING || !kad__dht_finish(node->dht, r->wait.id, now)) {
+    end(node, r, r->results > 0 ? 0 : KAD_E_NOT_FOUND, now);
+  }
   return true;
 }
 
@@ -499,12 +525,15 @@ static void query_ended(kad__node *node, kad__request *r,
                                    .failures = event->stats.failures,
                                    .hops = event->stats.hops,
                                    .stored = event->stored};
-  end(node, r, event->error, now);
+  int error = event->error;
+  if (r->finishing && error == KAD_E_CANCELLED) {
+    error = r->results > 0 || event->stored > 0 ? 0 : KAD_E_NOT_FOUND;
+  }
+  end(node, r, error, now);
 }
 
 static void query_progressed(kad__node *node, kad_event_type type,
-                             const kad__request *r,
-                             const kad__dht_event *event) {
+                             kad__request *r, const kad__dht_event *event) {
   uint8_t own[KAD__OWN_ADDRESSES_MAX];
   kad_event out = {.type = type,
                    .request = r->id,
@@ -519,6 +548,7 @@ static void query_progressed(kad__node *node, kad_event_type type,
     out.addresses = kad__bytes(NULL, 0);
   }
   (void)kad__node_peer_id(&out.peer, event->peer.id);
+  r->results += type != KAD_EVENT_PROGRESS;
   if (type == KAD_EVENT_PROVIDER && out.addresses.len == 0 &&
       kad_peer_id_equal(&out.peer, kad__node_id(node))) {
     out.addresses = kad__bytes(own, kad__node_own_list(node, own, sizeof(own)));
@@ -553,10 +583,71 @@ void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
   }
 }
 
+/* ---- looking at them ------------------------------------------------------
+ */
+
+static void describe(const kad__node *node, const kad__request *r,
+                     kad_request_info *out, kad_time now) {
+  kad__query_view view;
+  *out = (kad_request_info){.id = r->id,
+                            .operation = r->request.operation,
+                            .waiting = r->state == WAITING,
+                            .key = r->request.key,
+                            .statistics = r->statistics};
+  if (out->key.len == 0) {
+    out->key = kad_peer_id_bytes(&r->request.peer);
+  }
+  if (r->state == QUERYING && kad__dht_query(node->dht, r->wait.id, &view)) {
+    out->storing = view.spreading;
+    out->statistics.requests = view.stats.requests;
+    out->statistics.successes = view.stats.successes;
+    out->statistics.failures = view.stats.failures;
+    out->statistics.hops = view.stats.hops;
+  }
+  out->statistics.elapsed = now - r->started;
+}
+
+bool kad__node_request(const kad__node *node, kad_request_id request,
+                       kad_request_info *out, kad_time now) {
+  const kad__request *r = find_request(node, request);
+  if (r == NULL) {
+    return false;
+  }
+  describe(node, r, out, now);
+  return true;
+}
+
+/* The first request after `id`, which usually still runs. */
+static kad__list *after(const kad__node *node, kad_request_id id) {
+  const kad__request *last = find_request(node, id);
+  if (last != NULL) {
+    return last->in_order.next;
+  }
+  kad__list *link = node->requests.in_order.next;
+  while (link != &node->requests.in_order &&
+         KAD__CONTAINER(link, kad__request, in_order)->id <= id) {
+    link = link->next;
+  }
+  return link;
+}
+
+bool kad__node_next_request(const kad__node *node, uint64_t *cursor,
+                            kad_request_info *out, kad_time now) {
+  kad__list *link = after(node, *cursor);
+  if (link == &node->requests.in_order) {
+    return false;
+  }
+  const kad__request *r = KAD__CONTAINER(link, kad__request, in_order);
+  *cursor = r->id;
+  describe(node, r, out, now);
+  return true;
+}
+
 /* ---- the table of them --------------------------------------------------- */
 
 void kad__requests_init(kad__requests *requests, kad_random *random) {
   *requests = (kad__requests){0};
+  kad__list_init(&requests->in_order);
   kad__list_init(&requests->waiting);
   kad__list_init(&requests->dialling);
   uint64_t secret[2] = {kad_random_u64(random), kad_random_u64(random)};

@@ -1,13 +1,7 @@
 /* kad_node: a host that its owner drives. */
-#include "kadmium/node.h"
-
 #include "base/alloc.h"
-#include "runtime/host.h"
+#include "runtime/kad_node.h"
 #include "runtime/system.h"
-
-struct kad_node {
-  kad__host host;
-};
 
 int kad_node_new(kad_node **out, const kad_node_options *options) {
   kad__host host;

@@ -79,6 +79,7 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->mode = o->mode;
   config->report_inbound = o->report_inbound;
   config->filter_records = o->filter_records;
+  config->dht = o->dht;
   if (o->protocol != NULL) {
     config->protocol = kad__bytes_of(o->protocol);
   }
@@ -104,7 +105,8 @@ static int read_seed(kad__options *out, const kad_node_options *o) {
 
 static bool counts_fit(const kad_node_options *o) {
   return o->listen_count <= LIST_MAX && o->announce_count <= LIST_MAX &&
-         o->bootstrap_count <= LIST_MAX && o->namespace_count <= LIST_MAX;
+         o->bootstrap_count <= LIST_MAX && o->namespace_count <= LIST_MAX &&
+         o->dht.validator_count <= LIST_MAX;
 }
 
 int kad__options_read(kad__options *out, const kad_node_options *options) {

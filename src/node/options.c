@@ -1,0 +1,44 @@
+/* The public options over the defaults of the parts. */
+#include "node/node_internal.h"
+
+static void set_count(uint32_t *value, uint32_t option) {
+  *value = option == 0 ? *value : option;
+}
+
+static void set_size(size_t *value, uint32_t option) {
+  *value = option == 0 ? *value : option;
+}
+
+static void set_time(kad_time *value, kad_time option) {
+  *value = option == 0 ? *value : option;
+}
+
+void kad__node_dht_options(kad__dht_config *config, const kad_dht_options *o) {
+  set_count(&config->bucket_size, o->bucket_size);
+  set_count(&config->replication, o->replication);
+  set_count(&config->parallelism, o->parallelism);
+  set_count(&config->caching, o->caching);
+  set_time(&config->query_timeout, o->query_timeout);
+  set_time(&config->peer_timeout, o->peer_timeout);
+  set_time(&config->pending_timeout, o->pending_timeout);
+  set_time(&config->record_ttl, o->record_ttl);
+  set_time(&config->provider_ttl, o->provider_ttl);
+  set_time(&config->replication_interval, o->replication_interval);
+  set_time(&config->publication_interval, o->publication_interval);
+  set_time(&config->provider_publication_interval,
+           o->provider_publication_interval);
+  set_time(&config->bootstrap_interval, o->bootstrap_interval);
+  set_time(&config->bootstrap_throttle, o->bootstrap_throttle);
+  config->disjoint_paths = o->disjoint_paths;
+  config->manual_inserts = o->manual_inserts;
+  config->verify_peers = o->verify_peers;
+  if (o->no_caching) {
+    config->caching = 0;
+  }
+}
+
+void kad__node_kad_options(kad__kad_config *config, const kad_dht_options *o) {
+  set_size(&config->max_request, o->max_request);
+  set_size(&config->max_reply, o->max_reply);
+  set_time(&config->idle_timeout, o->stream_timeout);
+}

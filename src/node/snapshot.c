@@ -1,0 +1,269 @@
+/* One protobuf message, written twice: once into nothing, to learn its length,
+ * and once for good. Reading takes two passes as well, the first of which only
+ * checks, so that a damaged snapshot changes nothing.
+ *
+ * Peers come back as contacts, not as members: a snapshot may be old, and what
+ * it says of others has to prove itself again. */
+#include "node/snapshot.h"
+
+#include "kademlia/inspect.h"
+#include "kadmium/multiaddr.h"
+#include "node/node_internal.h"
+#include "wire/addresses.h"
+#include "wire/protobuf.h"
+
+enum { MAGIC = 1, VERSION = 2, PEER = 3, RECORD = 4, PROVIDED = 5 };
+enum { PEER_ID = 1, PEER_ADDRESS = 2 };
+enum { RECORD_KEY = 1, RECORD_VALUE = 2, RECORD_EXPIRES = 3 };
+
+#define FORMAT_VERSION 1
+static const char magic[] = "kadmium snapshot";
+
+/* Contacts that are taken from one snapshot: more than enough to join. */
+#define CONTACTS_MAX 64
+
+/* ---- writing ------------------------------------------------------------- */
+
+/* Writes, or without `w` only counts. */
+typedef struct sink {
+  kad__pb_writer *w;
+  size_t len;
+} sink;
+
+static void put_header(sink *s, uint32_t number, size_t len) {
+  s->len += kad__pb_bytes_len(number, len) - len;
+  if (s->w != NULL) {
+    kad__pb_put_header(s->w, number, len);
+  }
+}
+
+static void put_bytes(sink *s, uint32_t number, kad_bytes bytes) {
+  s->len += kad__pb_bytes_len(number, bytes.len);
+  if (s->w != NULL) {
+    kad__pb_put_bytes(s->w, number, bytes);
+  }
+}
+
+static void put_number(sink *s, uint32_t number, uint64_t value) {
+  s->len += kad__pb_varint_len(number, value);
+  if (s->w != NULL) {
+    kad__pb_put_varint(s->w, number, value);
+  }
+}
+
+static void put_addresses(sink *s, kad_bytes list) {
+  kad_bytes address;
+  while (kad__addresses_next(&list, &address)) {
+    put_bytes(s, PEER_ADDRESS, address);
+  }
+}
+
+static void put_peer(sink *s, const kad__entry_view *entry) {
+  sink body = {.w = NULL};
+  put_bytes(&body, PEER_ID, entry->peer);
+  put_addresses(&body, entry->addresses);
+  put_header(s, PEER, body.len);
+  put_bytes(s, PEER_ID, entry->peer);
+  put_addresses(s, entry->addresses);
+}
+
+static void put_peers(sink *s, const kad__dht *dht) {
+  kad__bucket_view bucket;
+  kad__entry_view entry;
+  uint32_t at = 0;
+  while (kad__dht_next_bucket(dht, &at, &bucket)) {
+    uint32_t cursor = 0;
+    while (kad__dht_next_entry(dht, bucket.index, &cursor, &entry)) {
+      if (!entry.pending && entry.addresses.len > 0) {
+        put_peer(s, &entry);
+      }
+    }
+  }
+}
+
+/* Expiry is kept as wall-clock seconds, 0 for none. */
+static uint64_t expiry_seconds(const kad__node *node, kad_time expires,
+                               kad_time now) {
+  uint64_t unix_ns = kad__node_unix_ns(node, now);
+  if (expires == KAD_TIME_NEVER || unix_ns == 0) {
+    return 0;
+  }
+  return (unix_ns + (expires > now ? expires - now : 0)) / KAD_SECOND;
+}
+
+static void put_record_body(sink *s, const kad__record *record,
+                            uint64_t expires) {
+  put_bytes(s, RECORD_KEY, record->key);
+  put_bytes(s, RECORD_VALUE, record->value);
+  if (expires != 0) {
+    put_number(s, RECORD_EXPIRES, expires);
+  }
+}
+
+static void put_records(sink *s, const kad__node *node, kad_time now) {
+  kad__record record = {.key = {NULL, 0}};
+  bool own = false;
+  while (node->store->class->next(node->store, &record, &own, record.key)) {
+    if (!own || record.expires <= now) {
+      continue;
+    }
+    uint64_t expires = expiry_seconds(node, record.expires, now);
+    sink body = {.w = NULL};
+    put_record_body(&body, &record, expires);
+    put_header(s, RECORD, body.len);
+    put_record_body(s, &record, expires);
+  }
+}
+
+static void put_provided(sink *s, const kad__node *node) {
+  kad__provider provider = {.key = {NULL, 0}};
+  while (
+      node->store->class->next_provided(node->store, &provider, provider.key)) {
+    put_bytes(s, PROVIDED, provider.key);
+  }
+}
+
+static void put_all(sink *s, kad__node *node, kad_time now) {
+  put_bytes(s, MAGIC, kad__bytes_of(magic));
+  put_number(s, VERSION, FORMAT_VERSION);
+  put_peers(s, node->dht);
+  put_records(s, node, now);
+  put_provided(s, node);
+}
+
+int kad__node_snapshot(kad__node *node, uint8_t *out, size_t cap,
+                       size_t *needed, kad_time now) {
+  sink count = {.w = NULL};
+  put_all(&count, node, now);
+  if (needed != NULL) {
+    *needed = count.len;
+  }
+  if (count.len > cap || count.len > INT32_MAX) {
+    return KAD_E_BUFFER_TOO_SMALL;
+  }
+  kad__pb_writer w;
+  kad__pb_writer_init(&w, out, cap);
+  sink write = {.w = &w};
+  put_all(&write, node, now);
+  return kad__pb_writer_finish(&w);
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+/* The first pass: everything that the second relies on. */
+static int check(kad_bytes snapshot) {
+  kad__pb_field field;
+  bool named = false;
+  uint64_t version = 0;
+  int more;
+  while ((more = kad__pb_next(&snapshot, &field)) == 1) {
+    if (field.number == MAGIC && field.type == KAD__PB_BYTES) {
+      named = kad__bytes_equal(field.bytes, kad__bytes_of(magic));
+    } else if (field.number == VERSION && field.type == KAD__PB_VARINT) {
+      version = field.value;
+    } else if (field.type != KAD__PB_BYTES) {
+      return KAD_E_PROTOBUF;
+    }
+    if (!named) {
+      return KAD_E_MESSAGE;
+    }
+  }
+  if (more < 0) {
+    return more;
+  }
+  if (!named || version == 0) {
+    return KAD_E_MESSAGE;
+  }
+  return version > FORMAT_VERSION ? KAD_E_UNSUPPORTED : 0;
+}
+
+/* A peer is dialled at each of its addresses by the swarm; identify brings it
+ * into the table when it still speaks our protocol. */
+static void take_peer(kad__node *node, kad_bytes body, kad_time now) {
+  kad__pb_field field;
+  kad_peer_id id = {.len = 0};
+  kad_bytes rest = body;
+  uint8_t list[KAD__DHT_ADDRESSES_MAX];
+  size_t len = 0;
+  while (kad__pb_next(&rest, &field) == 1) {
+    if (field.type != KAD__PB_BYTES) {
+      continue;
+    }
+    if (field.number == PEER_ID) {
+      (void)kad_peer_id_decode(&id, field.bytes);
+    } else if (field.number == PEER_ADDRESS &&
+               kad_multiaddr_check(field.bytes) == 0) {
+      (void)kad__addresses_append(list, sizeof(list), &len, field.bytes);
+    }
+  }
+  if (id.len != 0 && len != 0) {
+    (void)kad__swarm_dial(node->swarm, &id, kad__bytes(list, len), now);
+  }
+}
+
+static int take_record(kad__node *node, kad_bytes body, kad_time now) {
+  kad__record record = {.publisher = kad_peer_id_bytes(kad__node_id(node)),
+                        .expires = KAD_TIME_NEVER};
+  kad__pb_field field;
+  uint64_t unix_s = kad__node_unix_ns(node, now) / KAD_SECOND;
+  while (kad__pb_next(&body, &field) == 1) {
+    if (field.number == RECORD_KEY) {
+      record.key = field.bytes;
+    } else if (field.number == RECORD_VALUE) {
+      record.value = field.bytes;
+    } else if (field.number == RECORD_EXPIRES && unix_s != 0) {
+      if (field.value <= unix_s) {
+        return 0;
+      }
+      record.expires = kad__time_add(now, (field.value - unix_s) * KAD_SECOND);
+    }
+  }
+  if (record.key.len == 0 ||
+      kad__validate(&node->validators, record.key, record.value,
+                    kad__node_unix_ns(node, now)) < 0) {
+    return 0;
+  }
+  return node->store->class->put(node->store, &record, true);
+}
+
+static int take_provided(kad__node *node, kad_bytes key) {
+  kad__provider provider = {.key = key,
+                            .provider = kad_peer_id_bytes(kad__node_id(node)),
+                            .expires = KAD_TIME_NEVER};
+  if (key.len == 0) {
+    return 0;
+  }
+  return node->store->class->add_provider(node->store, &provider, true);
+}
+
+static int take_field(kad__node *node, const kad__pb_field *field,
+                      size_t *contacts, kad_time now) {
+  switch (field->number) {
+    case PEER:
+      if ((*contacts)++ < CONTACTS_MAX) {
+        take_peer(node, field->bytes, now);
+      }
+      return 0;
+    case RECORD:
+      return take_record(node, field->bytes, now);
+    case PROVIDED:
+      return take_provided(node, field->bytes);
+    default:
+      return 0;
+  }
+}
+
+int kad__node_restore(kad__node *node, kad_bytes snapshot, kad_time now) {
+  int error = check(snapshot);
+  if (error < 0) {
+    return error;
+  }
+  kad__pb_field field;
+  size_t contacts = 0;
+  while (kad__pb_next(&snapshot, &field) == 1) {
+    if (take_field(node, &field, &contacts, now) == KAD_E_NO_MEMORY) {
+      return KAD_E_NO_MEMORY;
+    }
+  }
+  return 0;
+}
