@@ -87,7 +87,8 @@ static inline kad_request kad_request_init(kad_operation operation) {
 }
 #define KAD_REQUEST_INIT(op) kad_request_init(op)
 #else
-#define KAD_REQUEST_INIT(op) {.operation = (op)}
+#define KAD_REQUEST_INIT(op) \
+  { .operation = (op) }
 #endif
 
 /** What was done for a request. */
