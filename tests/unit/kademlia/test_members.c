@@ -2,8 +2,8 @@
 #include "one.h"
 
 static void confirm(one *o, unsigned peer) {
-  assert_ok(kad__dht_peer_confirmed(o->dht, one_id(peer), one_address(peer),
-                                    o->now));
+  assert_ok(
+      kad__dht_peer_confirmed(o->dht, one_id(peer), one_address(peer), o->now));
   one_check(o);
 }
 
@@ -94,10 +94,10 @@ static void test_ourselves_and_nonsense(void **state) {
   assert_int_equal(
       kad__dht_add_address(o.dht, one_id(0), one_address(1), o.now),
       KAD__ROUTING_FAILED);
-  assert_int_equal(kad__dht_add_address(o.dht,
-                                        kad__bytes(long_id, sizeof long_id),
-                                        one_address(1), o.now),
-                   KAD__ROUTING_FAILED);
+  assert_int_equal(
+      kad__dht_add_address(o.dht, kad__bytes(long_id, sizeof long_id),
+                           one_address(1), o.now),
+      KAD__ROUTING_FAILED);
   assert_int_equal(
       kad__dht_add_address(o.dht, (kad_bytes){0}, one_address(1), o.now),
       KAD__ROUTING_FAILED);
@@ -146,9 +146,9 @@ static void test_addresses_are_bounded(void **state) {
     (void)kad__dht_add_address(o.dht, one_id(3),
                                kad__bytes(address, sizeof address), o.now);
   }
-  assert_int_equal(kad__dht_closest_local(o.dht, &peer, 1, one_id(3),
-                                          (kad_bytes){0}, o.now),
-                   1);
+  assert_int_equal(
+      kad__dht_closest_local(o.dht, &peer, 1, one_id(3), (kad_bytes){0}, o.now),
+      1);
   assert_true(peer.addresses.len <= KAD__DHT_ADDRESSES_MAX);
   assert_true(kad__addresses_count(peer.addresses) > 15);
   kad_bytes first;
@@ -484,8 +484,8 @@ static void test_rest_is_cheap(void **state) {
   const uint64_t secret[2] = {1, 2};
   kad__memory_store_config store;
   kad__memory_store_config_default(&store);
-  assert_ok(kad__memory_store_new(&o.store, kad_allocator_default(), &store,
-                                  secret));
+  assert_ok(
+      kad__memory_store_new(&o.store, kad_allocator_default(), &store, secret));
   o.config.store = o.store;
   assert_ok(kad__dht_new(&o.dht, &o.config, o.now));
   print_message("a DHT at rest: %zu bytes\n", o.memory.live_bytes);
