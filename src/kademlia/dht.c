@@ -148,8 +148,9 @@ kad_time kad__dht_deadline(const kad__dht *dht) {
 
 void kad__dht_tick(kad__dht *dht, kad_time now) {
   kad__store *store = dht->config.store;
-  kad__calls_tick(dht, now);
+  /* First the queries: a call that ends with its query is no peer's fault. */
   kad__queries_tick(dht, now);
+  kad__calls_tick(dht, now);
   kad__members_tick(dht, now);
   kad__bootstrap_tick(dht, now);
   kad__jobs_tick(dht, now);
