@@ -6,6 +6,9 @@
 #include "fuzz.h"
 
 #define HANDLES 32
+/* Longer programs find nothing that shorter ones do not. */
+#define STEPS 256
+#define BULK ((size_t)1 << 20) /* bytes of bodies and writes per program */
 
 typedef struct machine {
   const uint8_t *at, *end;
@@ -14,6 +17,7 @@ typedef struct machine {
   kad_time now;
   size_t blocks;  /* of memory */
   size_t fail_in; /* allocations until one fails; 0: none does */
+  size_t bulk;    /* what is left of BULK */
 } machine;
 
 static void *fuzz_alloc(void *user, size_t size) {
@@ -79,12 +83,18 @@ static void feed_frame(machine *m) {
   input(m, kad__bytes(header, sizeof(header)));
 }
 
+static uint32_t spend(machine *m, uint32_t len) {
+  len = len < m->bulk ? len : (uint32_t)m->bulk;
+  m->bulk -= len;
+  return len;
+}
+
 /* As many bytes as the announced body has, or nearly. */
 static void feed_body(machine *m) {
   static const uint8_t body[4096];
   uint32_t left = m->y->body_left;
   uint8_t part = next(m);
-  uint32_t len = part < 128 ? left : left * (part - 128u) / 128u;
+  uint32_t len = spend(m, part < 128 ? left : left / 128u * (part - 128u));
   while (len != 0 && m->y->body_left != 0) {
     uint32_t some = len < sizeof(body) ? len : (uint32_t)sizeof(body);
     input(m, kad__bytes(body, some));
@@ -139,8 +149,8 @@ static void use_stream(machine *m) {
   switch (what % 6) {
     case 0:
     case 1:
-      (void)kad__yamux_stream_write(
-          s, kad__bytes(bytes, n < sizeof(bytes) ? n : sizeof(bytes)));
+      n = spend(m, n < sizeof(bytes) ? n : (uint32_t)sizeof(bytes));
+      (void)kad__yamux_stream_write(s, kad__bytes(bytes, n));
       break;
     case 2:
       kad__yamux_stream_consume(s, n < in.len ? n : in.len);
@@ -233,7 +243,7 @@ static void step(machine *m) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  machine m = {.at = data, .end = data + size, .now = KAD_SECOND};
+  machine m = {.at = data, .end = data + size, .now = KAD_SECOND, .bulk = BULK};
   kad_allocator allocator = {.alloc = fuzz_alloc,
                              .resize = fuzz_resize,
                              .release = fuzz_release,
@@ -249,7 +259,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   FUZZ_CHECK(kad__yamux_new(&m.y, &allocator, &config, (options & 1) != 0,
                             m.now) == 0);
-  while (m.at != m.end) {
+  for (int i = 0; i < STEPS && m.at != m.end; i++) {
     step(&m);
     int line = kad__yamux_check(m.y);
     if (line != 0) {
