@@ -488,15 +488,16 @@ static int make_node(kad__simulator *s, host *h, const kad__node_config *config,
   kad__node_config own = *config;
   kad_bytes listen = kad__bytes(h->address, ADDRESS_LEN);
   kad_bytes bootstrap = kad__bytes(NULL, 0);
-  own.allocator = &s->allocator;
+  if (own.allocator == NULL) {
+    own.allocator = &s->allocator;
+  }
   own.identity = h->identity;
   own.seed = seed;
   own.listen = &listen;
   own.listen_count = 1;
-  own.bootstrap = &bootstrap;
-  own.bootstrap_count = 0;
   if (contact < s->count) {
     bootstrap = kad__bytes(s->hosts[contact]->address, ADDRESS_LEN);
+    own.bootstrap = &bootstrap;
     own.bootstrap_count = 1;
   }
   return kad__node_new(&h->node, &own, s->now, s->config.unix_ns + s->now);

@@ -36,8 +36,10 @@ void kad__simulator_free(kad__simulator *s);
 
 /* Adds a node that listens and joins through node `contact` (or is the first
  * of its network: KAD__SIMULATOR_NOBODY). `config` gives the protocol, mode and
- * limits; the simulator fills in identity, seed and addresses. Returns the
- * node's number, or KAD_E_NO_MEMORY and kin. */
+ * limits; the simulator fills in identity, seed and addresses (with
+ * KAD__SIMULATOR_NOBODY the bootstrap addresses of `config` stay), and its own
+ * allocator where none is given. Returns the node's number, or KAD_E_NO_MEMORY
+ * and kin. */
 #define KAD__SIMULATOR_NOBODY UINT32_MAX
 int kad__simulator_add(kad__simulator *s, const kad__node_config *config,
                        uint32_t contact);
