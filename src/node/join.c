@@ -186,14 +186,11 @@ void kad__join_drive(kad__node *node, kad_time now) {
     }
     return;
   }
-  if (under_way(join, now)) {
-    return;
-  }
-  if (join->next_round <= now) {
+  if (join->next_round <= now && !under_way(join, now)) {
     start_round(node, now);
-    return;
   }
-  if (!join->failed) {
+  /* All dials of a round can fail as they are made. */
+  if (!join->failed && !under_way(join, now)) {
     join->failed = true;
     plan_next_round(join, now);
     kad__requests_refuse(node, KAD_E_NO_PEERS, now);
@@ -202,11 +199,12 @@ void kad__join_drive(kad__node *node, kad_time now) {
 
 kad_time kad__join_deadline(const kad__node *node) {
   const kad__join *join = &node->join;
-  if (!node->listeners_known || kad__dht_table_size(node->dht) > 0) {
+  if (join->count == 0 || !node->listeners_known ||
+      kad__dht_table_size(node->dht) > 0) {
     return KAD_TIME_NEVER;
   }
   kad_time deadline = join->next_round;
-  for (size_t i = 0; i < join->count; i++) {
+  for (size_t i = 0; i < join->count && !join->failed; i++) {
     if (join->contacts[i].state == KAD__CONTACT_DONE) {
       deadline = kad__time_min(
           deadline, kad__time_add(join->contacts[i].done_at, ADMISSION));
