@@ -87,8 +87,11 @@ static void tell_wall_clock(kad__world *world, kad_time now) {
   kad__node_set_wall_clock(world->node, now, kad__system_unix_ns());
 }
 
+/* The turn is not taken here: a timer that is armed again for now would ring
+ * again before the loop looked at its sockets. */
 static void on_timer(uv_timer_t *timer) {
-  kad__world_turn(timer->data);
+  kad__world *world = timer->data;
+  world->due = true;
 }
 
 static void arm(kad__world *world) {
@@ -98,7 +101,9 @@ static void arm(kad__world *world) {
     return;
   }
   kad_time now = kad__system_now();
-  kad_time wait = deadline > now ? deadline - now : 0;
+  /* What is due at once was done in this turn; what is still due now comes with
+   * the next round, and never keeps the loop from its sockets. */
+  kad_time wait = deadline > now ? deadline - now : 1;
   /* Rounded up: a timer that fires too early would fire for nothing. */
   uint64_t ms = (wait + KAD_MILLISECOND - 1) / KAD_MILLISECOND;
   uv_update_time(&world->loop);
@@ -124,6 +129,7 @@ static bool carry_out(kad__world *world) {
 }
 
 void kad__world_turn(kad__world *world) {
+  world->due = false;
   tell_wall_clock(world, kad__system_now());
   do {
     kad__node_drive(world->node, kad__system_now());
@@ -131,6 +137,13 @@ void kad__world_turn(kad__world *world) {
   arm(world);
   if (world->turn != NULL) {
     world->turn(world->turn_user);
+  }
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+  kad__world *world = prepare->data;
+  if (world->due) {
+    kad__world_turn(world);
   }
 }
 
@@ -144,6 +157,12 @@ static void on_wake(uv_async_t *wake) {
 
 static int init_handles(kad__world *world) {
   int error = uv_timer_init(&world->loop, &world->timer);
+  if (error == 0) {
+    error = uv_prepare_init(&world->loop, &world->prepare);
+  }
+  if (error == 0) {
+    error = uv_prepare_start(&world->prepare, on_prepare);
+  }
   if (error == 0) {
     error = uv_check_init(&world->loop, &world->check);
   }
@@ -187,6 +206,7 @@ int kad__world_new(kad__world **out, const kad_allocator *allocator,
     return KAD_E_WORLD;
   }
   world->timer.data = world;
+  world->prepare.data = world;
   world->check.data = world;
   if (init_handles(world) < 0) {
     close_loop(world);
@@ -204,6 +224,7 @@ void kad__world_free(kad__world *world) {
     return;
   }
   kad_allocator allocator = world->allocator;
+  uv_prepare_stop(&world->prepare);
   uv_check_stop(&world->check);
   if (world->dns != NULL) {
     kad__dns_free(world->dns);

@@ -25,6 +25,7 @@ typedef struct kad__world {
   kad__dns *dns;     /* made when the first name is to be resolved */
   kad__map channels; /* by kad__id */
   kad__map listeners;
+  bool due; /* the timer has rung */
   kad_time wall_at;         /* when the wall clock was last told */
   void (*turn)(void *user); /* after each turn of the node; may be NULL */
   void *turn_user;
