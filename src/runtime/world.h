@@ -17,15 +17,16 @@ typedef struct kad__dns kad__dns;
 
 typedef struct kad__world {
   uv_loop_t loop;
-  uv_timer_t timer; /* the node's deadline */
-  uv_check_t check; /* after the loop read sockets: the node's turn */
-  uv_async_t wake;  /* from other threads */
+  uv_timer_t timer;     /* the node's deadline */
+  uv_prepare_t prepare; /* before the loop sleeps: a turn when time is due */
+  uv_check_t check;     /* after it read sockets: the node's turn */
+  uv_async_t wake;      /* from other threads */
   kad_allocator allocator;
   kad__node *node;
   kad__dns *dns;     /* made when the first name is to be resolved */
   kad__map channels; /* by kad__id */
   kad__map listeners;
-  bool due; /* the timer has rung */
+  bool due;                 /* the timer has rung */
   kad_time wall_at;         /* when the wall clock was last told */
   void (*turn)(void *user); /* after each turn of the node; may be NULL */
   void *turn_user;
