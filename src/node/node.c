@@ -17,6 +17,8 @@
 #define QUERY_TIMEOUT (5 * KAD_MINUTE)
 #define IDLE_TIMEOUT (30 * KAD_SECOND)
 #define MAX_CONNECTIONS 1000
+/* Longer names leave no room for others in what identify tells. */
+#define PROTOCOL_MAX 255
 /* What all connections together may make us hold: per connection, on average.
  */
 #define MEMORY_PER_CONNECTION ((size_t)256 * 1024)
@@ -274,7 +276,8 @@ static int set_up(kad__node *node, const kad__node_config *config, kad_time now,
 
 int kad__node_new(kad__node **out, const kad__node_config *config, kad_time now,
                   uint64_t unix_ns) {
-  if (config->protocol.len < 2 || config->protocol.data[0] != '/') {
+  if (config->protocol.len < 2 || config->protocol.len > PROTOCOL_MAX ||
+      config->protocol.data[0] != '/') {
     return KAD_E_INVALID_ARGUMENT;
   }
   kad__node *node = kad__calloc(config->allocator, 1, sizeof(*node));
