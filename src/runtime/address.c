@@ -8,23 +8,15 @@
 #include "base/bytes.h"
 #include "kadmium/multiaddr.h"
 
-/* Takes an optional /ip6zone off the front. */
-static int take_zone(kad_bytes *rest, uint32_t *scope) {
-  kad_bytes after = *rest;
-  kad_multiaddr_part part;
-  if (kad_multiaddr_next(&after, &part) != 1 ||
-      part.protocol != KAD_MULTIADDR_IP6ZONE) {
+/* The interface of an /ip6zone; 0 when there is no such one. */
+static uint32_t zone_of(kad_bytes value) {
+  char name[IF_NAMESIZE];
+  if (value.len >= sizeof(name)) {
     return 0;
   }
-  char name[IF_NAMESIZE];
-  if (part.value.len >= sizeof(name)) {
-    return KAD_E_UNSUPPORTED;
-  }
-  memcpy(name, part.value.data, part.value.len);
-  name[part.value.len] = '\0';
-  *scope = if_nametoindex(name);
-  *rest = after;
-  return *scope == 0 ? KAD_E_UNSUPPORTED : 0;
+  memcpy(name, value.data, value.len);
+  name[value.len] = '\0';
+  return if_nametoindex(name);
 }
 
 static int take_port(kad_bytes *rest, in_port_t *port) {
@@ -40,6 +32,7 @@ static int take_port(kad_bytes *rest, in_port_t *port) {
 int kad__address_to(kad__sockaddr *out, kad_bytes address) {
   *out = (kad__sockaddr){0};
   kad_multiaddr_part part;
+  uint32_t zone = 0;
   if (kad_multiaddr_next(&address, &part) != 1) {
     return KAD_E_UNSUPPORTED;
   }
@@ -48,13 +41,19 @@ int kad__address_to(kad__sockaddr *out, kad_bytes address) {
     memcpy(&out->ip4.sin_addr, part.value.data, 4);
     return take_port(&address, &out->ip4.sin_port);
   }
+  if (part.protocol == KAD_MULTIADDR_IP6ZONE) {
+    zone = zone_of(part.value);
+    if (zone == 0 || kad_multiaddr_next(&address, &part) != 1) {
+      return KAD_E_UNSUPPORTED;
+    }
+  }
   if (part.protocol != KAD_MULTIADDR_IP6) {
     return KAD_E_UNSUPPORTED;
   }
   out->ip6.sin6_family = AF_INET6;
+  out->ip6.sin6_scope_id = zone;
   memcpy(&out->ip6.sin6_addr, part.value.data, 16);
-  int error = take_zone(&address, &out->ip6.sin6_scope_id);
-  return error < 0 ? error : take_port(&address, &out->ip6.sin6_port);
+  return take_port(&address, &out->ip6.sin6_port);
 }
 
 static size_t put_part(uint8_t *out, uint8_t code, const void *value,
@@ -87,8 +86,8 @@ size_t kad__address_from(uint8_t out[KAD__SOCKET_ADDRESS_MAX],
   if (from->any.sa_family != AF_INET6) {
     return 0;
   }
-  len += put_part(out, KAD_MULTIADDR_IP6, &from->ip6.sin6_addr, 16);
-  len += put_zone(out + len, from->ip6.sin6_scope_id);
+  len += put_zone(out, from->ip6.sin6_scope_id);
+  len += put_part(out + len, KAD_MULTIADDR_IP6, &from->ip6.sin6_addr, 16);
   return len + put_part(out + len, KAD_MULTIADDR_TCP, &from->ip6.sin6_port, 2);
 }
 

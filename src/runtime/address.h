@@ -18,7 +18,8 @@ typedef union kad__sockaddr {
 /* Room for the longest multiaddr that kad__address_from writes. */
 #define KAD__SOCKET_ADDRESS_MAX 64
 
-/* Reads /ip4|ip6[/ip6zone]/../tcp/port (what follows is ignored).
+/* Reads /ip4/../tcp/port or [/ip6zone/..]/ip6/../tcp/port (what follows is
+ * ignored).
  * KAD_E_UNSUPPORTED: another kind of address, or no such zone. */
 int kad__address_to(kad__sockaddr *out, kad_bytes address);
 /* Writes the multiaddr; returns its length, 0 for another family. */
