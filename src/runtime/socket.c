@@ -31,11 +31,15 @@ typedef struct pending_write {
 } pending_write;
 
 typedef struct listener {
-  uv_tcp_t tcp;
+  uv_tcp_t tcp;     /* first: a handle is its listener */
+  uv_tcp_t refusal; /* takes what there is no memory for */
   kad__map_node node;
   kad__id id;
   kad__world *world;
   bool mapped;
+  bool refusing;
+  bool refuse_next; /* one more waits for `refusal` */
+  bool closed;
 } listener;
 
 static kad__swarm *swarm_of(kad__world *world) {
@@ -324,21 +328,52 @@ static void accept_one(listener *l, channel *c) {
   start_reading(c);
 }
 
+static void on_connection(uv_stream_t *stream, int status);
+
+static void on_refused(uv_handle_t *handle) {
+  listener *l = handle->data;
+  l->refusing = false;
+  if (l->closed) {
+    kad__release(&l->world->allocator, l);
+  } else if (l->refuse_next && !uv_is_closing((uv_handle_t *)&l->tcp)) {
+    l->refuse_next = false;
+    on_connection((uv_stream_t *)&l->tcp, 0);
+  }
+}
+
+/* A connection that nobody takes would stop libuv from listening. */
+static void refuse(listener *l) {
+  if (l->refusing) {
+    l->refuse_next = true;
+    return;
+  }
+  l->refusing = true;
+  uv_tcp_init(&l->world->loop, &l->refusal);
+  l->refusal.data = l;
+  (void)uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&l->refusal);
+  uv_close((uv_handle_t *)&l->refusal, on_refused);
+}
+
 static void on_connection(uv_stream_t *stream, int status) {
   listener *l = (listener *)stream;
   if (status < 0) {
     return; /* out of descriptors: libuv has accepted and closed it */
   }
   channel *c = new_channel(l->world);
-  if (c != NULL) {
-    accept_one(l, c);
+  if (c == NULL) {
+    refuse(l);
+    return;
   }
+  accept_one(l, c);
 }
 
 static void on_listener_closed(uv_handle_t *handle) {
   listener *l = (listener *)handle;
   kad_allocator allocator = l->world->allocator;
-  kad__release(&allocator, l);
+  l->closed = true;
+  if (!l->refusing) {
+    kad__release(&allocator, l);
+  }
 }
 
 static void destroy_listener(listener *l) {
