@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/options.h"
+#include "runtime/signals.h"
 #include "runtime/system.h"
 
 /* A new identity comes from the seed, so a fixed seed gives a fixed node; the
@@ -60,4 +61,11 @@ int kad__host_init(kad__host *host, const kad_node_options *options) {
 void kad__host_fini(kad__host *host) {
   kad__world_free(host->world);
   kad_key_pair_free(host->own_identity);
+}
+
+void kad__host_turn(kad__host *host) {
+  kad__signals signals;
+  kad__signals_hold(&signals);
+  kad__world_turn(host->world);
+  kad__signals_release(&signals);
 }

@@ -16,4 +16,7 @@ typedef struct kad__host {
 int kad__host_init(kad__host *host, const kad_node_options *options);
 void kad__host_fini(kad__host *host);
 
+/* A turn of the world on the thread of a node's owner. */
+void kad__host_turn(kad__host *host);
+
 #endif

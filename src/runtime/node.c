@@ -1,6 +1,7 @@
 /* kad_node: a host that its owner drives. */
 #include "base/alloc.h"
 #include "runtime/kad_node.h"
+#include "runtime/signals.h"
 #include "runtime/system.h"
 
 int kad_node_new(kad_node **out, const kad_node_options *options) {
@@ -47,7 +48,10 @@ int kad_node_timeout(const kad_node *node) {
 }
 
 void kad_node_drive(kad_node *node) {
+  kad__signals signals;
+  kad__signals_hold(&signals);
   uv_run(&node->host.world->loop, UV_RUN_NOWAIT);
+  kad__signals_release(&signals);
 }
 
 bool kad_node_poll(kad_node *node, kad_event *out) {
@@ -57,13 +61,13 @@ bool kad_node_poll(kad_node *node, kad_event *out) {
 int kad_node_start(kad_node *node, kad_request_id *out,
                    const kad_request *request) {
   int error = kad__node_start(node->host.node, out, request, kad__system_now());
-  kad__world_turn(node->host.world);
+  kad__host_turn(&node->host);
   return error;
 }
 
 bool kad_node_cancel(kad_node *node, kad_request_id request) {
   bool found = kad__node_cancel(node->host.node, request, kad__system_now());
-  kad__world_turn(node->host.world);
+  kad__host_turn(&node->host);
   return found;
 }
 

@@ -31,7 +31,7 @@ kad_routing_update kad_node_add_address(kad_node *node, const kad_peer_id *peer,
                                         kad_bytes address) {
   kad_routing_update update =
       kad__node_add_address(node->host.node, peer, address, kad__system_now());
-  kad__world_turn(node->host.world);
+  kad__host_turn(&node->host);
   return update;
 }
 
@@ -46,7 +46,7 @@ bool kad_node_remove_peer(kad_node *node, const kad_peer_id *peer) {
 
 void kad_node_set_mode(kad_node *node, kad_mode mode) {
   kad__node_set_mode(node->host.node, mode, kad__system_now());
-  kad__world_turn(node->host.world);
+  kad__host_turn(&node->host);
 }
 
 kad_bytes kad_node_protocol(const kad_node *node) {
@@ -66,7 +66,7 @@ bool kad_node_next_request(const kad_node *node, uint64_t *cursor,
 
 bool kad_node_finish(kad_node *node, kad_request_id request) {
   bool found = kad__node_finish(node->host.node, request, kad__system_now());
-  kad__world_turn(node->host.world);
+  kad__host_turn(&node->host);
   return found;
 }
 
@@ -91,6 +91,6 @@ int kad_node_snapshot(kad_node *node, uint8_t *out, size_t cap,
 
 int kad_node_restore(kad_node *node, kad_bytes snapshot) {
   int error = kad__node_restore(node->host.node, snapshot, kad__system_now());
-  kad__world_turn(node->host.world);
+  kad__host_turn(&node->host);
   return error;
 }

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "runtime/host.h"
+#include "runtime/signals.h"
 #include "runtime/system.h"
 
 typedef enum command_type { SUBMIT, CANCEL, STOP } command_type;
@@ -213,7 +214,7 @@ static int start_thread(kad_service *s) {
   }
   s->host.world->turn = on_turn;
   s->host.world->turn_user = s;
-  if (pthread_create(&s->thread, NULL, run, s) != 0) {
+  if (kad__signals_thread(&s->thread, run, s) != 0) {
     pthread_mutex_destroy(&s->mutex);
     return KAD_E_WORLD;
   }
