@@ -1,0 +1,224 @@
+/* The public options, as callers of older releases and with mistakes. */
+#include "kadmium/node.h"
+#include "runtime/options.h"
+#include "support.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void test_defaults(void **state) {
+  (void)state;
+  kad_node_options options = KAD_NODE_OPTIONS_INIT;
+  kad__options read;
+  assert_ok(kad__options_read(&read, &options));
+  const kad__node_config *c = &read.config;
+  assert_bytes_equal(c->protocol, kad__bytes_of(KAD_PROTOCOL_IPFS));
+  assert_int_equal(c->mode, KAD_MODE_AUTO);
+  assert_true(c->idle_timeout == 30 * KAD_SECOND);
+  assert_int_equal(c->max_connections, 1000);
+  assert_int_equal(c->listen_count + c->announce_count + c->bootstrap_count +
+                       c->namespace_count,
+                   0);
+  assert_true(kad__bytes_start(c->agent, kad__bytes_of("kadmium/")));
+  static const uint8_t zero[KAD_RANDOM_SEED_LEN];
+  assert_memory_not_equal(c->seed, zero, sizeof(zero));
+  kad__options_fini(&read);
+}
+
+static void test_values(void **state) {
+  static const char *const listen[] = {"/ip4/127.0.0.1/tcp/1",
+                                       "/ip6/::1/tcp/2"};
+  static const char *const announce[] = {"/dns4/example.org/tcp/3"};
+  static const char *const bootstrap[] = {"/ip4/192.0.2.1/tcp/4"};
+  static const char *const namespaces[] = {"one", "two"};
+  static const uint8_t seed[KAD_RANDOM_SEED_LEN] = {1, 2, 3};
+  (void)state;
+  kad_node_options options = KAD_NODE_OPTIONS_INIT;
+  options.protocol = "/own/kad/1.0.0";
+  options.agent = "agent";
+  options.mode = KAD_MODE_SERVER;
+  options.listen = listen;
+  options.listen_count = COUNT(listen);
+  options.announce = announce;
+  options.announce_count = COUNT(announce);
+  options.bootstrap = bootstrap;
+  options.bootstrap_count = COUNT(bootstrap);
+  options.namespaces = namespaces;
+  options.namespace_count = COUNT(namespaces);
+  options.idle_timeout = KAD_MINUTE;
+  options.max_connections = 7;
+  options.seed = seed;
+  kad__options read;
+  assert_ok(kad__options_read(&read, &options));
+  const kad__node_config *c = &read.config;
+  assert_bytes_equal(c->protocol, kad__bytes_of("/own/kad/1.0.0"));
+  assert_bytes_equal(c->agent, kad__bytes_of("agent"));
+  assert_int_equal(c->listen_count, 2);
+  assert_bytes_equal(c->listen[0], test_hex("047f000001060001"));
+  assert_bytes_equal(c->listen[1],
+                     test_hex("2900000000000000000000000000000001060002"));
+  assert_bytes_equal(c->bootstrap[0], test_hex("04c0000201060004"));
+  assert_int_equal(c->announce[0].data[0], 54);
+  assert_bytes_equal(c->namespaces[1], kad__bytes_of("two"));
+  assert_int_equal(c->max_connections, 7);
+  assert_true(c->idle_timeout == KAD_MINUTE);
+  assert_memory_equal(c->seed, seed, sizeof(seed));
+  kad__options_fini(&read);
+}
+
+/* A caller that was built when the struct ended sooner: whatever stands behind
+ * its end is not read. */
+static void test_older_struct(void **state) {
+  (void)state;
+  kad_node_options whole = KAD_NODE_OPTIONS_INIT;
+  whole.protocol = "/own/kad/1.0.0";
+  whole.mode = KAD_MODE_CLIENT;
+  size_t size = offsetof(kad_node_options, listen);
+  whole.struct_size = size;
+  kad_node_options *old = malloc(size);
+  memcpy(old, &whole, size);
+  kad__options read;
+  assert_ok(kad__options_read(&read, old));
+  assert_bytes_equal(read.config.protocol, kad__bytes_of("/own/kad/1.0.0"));
+  assert_int_equal(read.config.mode, KAD_MODE_CLIENT);
+  assert_int_equal(read.config.listen_count, 0);
+  assert_int_equal(read.config.max_connections, 1000);
+  kad__options_fini(&read);
+  free(old);
+}
+
+/* And one of a newer release: what we do not know is ignored. */
+static void test_newer_struct(void **state) {
+  struct {
+    kad_node_options known;
+    const char *unknown;
+  } newer = {.known = KAD_NODE_OPTIONS_INIT, .unknown = "future"};
+  (void)state;
+  newer.known.struct_size = sizeof(newer);
+  newer.known.max_connections = 5;
+  kad__options read;
+  assert_ok(kad__options_read(&read, &newer.known));
+  assert_int_equal(read.config.max_connections, 5);
+  kad__options_fini(&read);
+}
+
+static void test_mistakes(void **state) {
+  (void)state;
+  static const char *const bad_addresses[] = {
+      "", "127.0.0.1:80", "/ip4/1.2.3/tcp/1", "/ip4/1.2.3.4/tcp/65536", "/"};
+  kad__options read;
+  for (size_t i = 0; i < COUNT(bad_addresses); i++) {
+    kad_node_options options = KAD_NODE_OPTIONS_INIT;
+    const char *const list[] = {bad_addresses[i]};
+    options.listen = list;
+    options.listen_count = 1;
+    assert_error(KAD_E_MULTIADDR, kad__options_read(&read, &options));
+    options.listen_count = 0;
+    options.announce = list;
+    options.announce_count = 1;
+    assert_error(KAD_E_MULTIADDR, kad__options_read(&read, &options));
+    options.announce_count = 0;
+    options.bootstrap = list;
+    options.bootstrap_count = 1;
+    assert_error(KAD_E_MULTIADDR, kad__options_read(&read, &options));
+  }
+  char long_name[66];
+  memset(long_name, 'x', 65);
+  long_name[65] = '\0';
+  const char *const bad_names[] = {"", "a/b", "/a", long_name};
+  for (size_t i = 0; i < COUNT(bad_names); i++) {
+    kad_node_options options = KAD_NODE_OPTIONS_INIT;
+    options.namespaces = &bad_names[i];
+    options.namespace_count = 1;
+    assert_error(KAD_E_INVALID_ARGUMENT, kad__options_read(&read, &options));
+  }
+  kad_node_options options = KAD_NODE_OPTIONS_INIT;
+  options.listen_count = SIZE_MAX;
+  assert_error(KAD_E_INVALID_ARGUMENT, kad__options_read(&read, &options));
+}
+
+/* What kad_node_new says about protocols, lengths and listeners. */
+static void test_new(void **state) {
+  (void)state;
+  kad_node *node = NULL;
+  char *long_agent = malloc(100001);
+  memset(long_agent, 'x', 100000);
+  long_agent[100000] = '\0';
+  static const char *const protocols[] = {"", "kad", "/"};
+  for (size_t i = 0; i < COUNT(protocols); i++) {
+    kad_node_options options = KAD_NODE_OPTIONS_INIT;
+    options.protocol = protocols[i];
+    assert_error(KAD_E_INVALID_ARGUMENT, kad_node_new(&node, &options));
+  }
+  kad_node_options options = KAD_NODE_OPTIONS_INIT;
+  options.agent = long_agent;
+  assert_error(KAD_E_INVALID_ARGUMENT, kad_node_new(&node, &options));
+  options = (kad_node_options)KAD_NODE_OPTIONS_INIT;
+  long_agent[0] = '/';
+  options.protocol = long_agent;
+  assert_error(KAD_E_INVALID_ARGUMENT, kad_node_new(&node, &options));
+  options = (kad_node_options)KAD_NODE_OPTIONS_INIT;
+  static const char *const udp[] = {"/ip4/127.0.0.1/udp/0/quic-v1"};
+  options.listen = udp;
+  options.listen_count = 1;
+  assert_error(KAD_E_UNSUPPORTED, kad_node_new(&node, &options));
+  assert_null(node);
+  free(long_agent);
+}
+
+/* A fixed seed gives a fixed identity. */
+static void test_seed_decides(void **state) {
+  static const uint8_t seed[KAD_RANDOM_SEED_LEN] = {9};
+  (void)state;
+  kad_node *nodes[3];
+  for (int i = 0; i < 3; i++) {
+    kad_node_options options = KAD_NODE_OPTIONS_INIT;
+    options.seed = i < 2 ? seed : NULL;
+    assert_ok(kad_node_new(&nodes[i], &options));
+  }
+  assert_true(kad_peer_id_equal(kad_node_id(nodes[0]), kad_node_id(nodes[1])));
+  assert_false(kad_peer_id_equal(kad_node_id(nodes[0]), kad_node_id(nodes[2])));
+  for (int i = 0; i < 3; i++) {
+    kad_node_free(nodes[i]);
+  }
+}
+
+static void test_without_memory(void **state) {
+  static const char *const listen[] = {"/ip4/127.0.0.1/tcp/0"};
+  (void)state;
+  size_t fail_at = 0;
+  int error;
+  bool failed;
+  do {
+    test_allocator memory;
+    test_allocator_init(&memory);
+    memory.fail_at = ++fail_at;
+    kad_node_options options = KAD_NODE_OPTIONS_INIT;
+    options.allocator = &memory.allocator;
+    options.listen = listen;
+    options.listen_count = 1;
+    kad_node *node = NULL;
+    error = kad_node_new(&node, &options);
+    failed = memory.calls >= fail_at;
+    assert_true(error == 0 || (error == KAD_E_NO_MEMORY && failed));
+    kad_node_free(node);
+    if (memory.live != 0) {
+      fail_msg("allocation %zu: %zu blocks leak", fail_at, memory.live);
+    }
+  } while (failed);
+  assert_int_equal(error, 0);
+  assert_true(fail_at > 20);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_defaults),
+      cmocka_unit_test(test_values),
+      cmocka_unit_test(test_older_struct),
+      cmocka_unit_test(test_newer_struct),
+      cmocka_unit_test(test_mistakes),
+      cmocka_unit_test(test_new),
+      cmocka_unit_test(test_seed_decides),
+      cmocka_unit_test(test_without_memory),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
