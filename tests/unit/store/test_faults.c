@@ -78,7 +78,7 @@ static void test_a_full_disk(void **state) {
 static void test_errors_anywhere(void **state) {
   place *p = (place *)*state;
   size_t failed = 0;
-  for (size_t at = 1; at < 240; at += at < 60 ? 1 : 7) {
+  for (size_t at = 1; at < 240; at += at < 40 ? 1 : 11) {
     kad__store *s = place_open(p);
     int error = 0;
     disk.operations = 0;
