@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "records.h"
 #include "results.h"
 
 /* The best value so far. */
@@ -35,11 +36,7 @@ static void keep(tool_session *session, const kad_event *event) {
   b->event.value.data = bytes + event->key.len;
 }
 
-static void show(const best *b) {
-  if (b->session.out.json) {
-    tool_print_json(tool_event_json(&b->event), NULL);
-    return;
-  }
+static void show_value(const best *b) {
   fwrite(b->event.value.data, 1, b->event.value.len, stdout);
   if (isatty(STDOUT_FILENO)) {
     putchar('\n');
@@ -47,18 +44,39 @@ static void show(const best *b) {
   fflush(stdout);
 }
 
+/* The exit status: a network without rules may hand out anything. */
+static int show(best *b) {
+  tool_record record;
+  json_t *object = b->session.out.json ? tool_event_json(&b->event) : NULL;
+  bool decode = b->session.options->decode;
+  int error =
+      decode ? tool_record_read(&record, b->event.key, b->event.value) : 0;
+  if (object != NULL && decode && error == 0) {
+    json_object_set_new(object, "record", tool_record_json(&record));
+  }
+  if (object != NULL) {
+    tool_print_json(object, NULL);
+  } else if (!decode) {
+    show_value(b);
+  } else if (error == 0) {
+    tool_record_print(&record);
+  }
+  return error == 0 ? TOOL_OK
+                    : tool_fail(&b->session.out, error, "reading the record",
+                                "get it without --decode");
+}
+
 static int run(best *b, const kad_request *request) {
   kad_event end;
   bool complete = tool_session_run(&b->session, request, keep, &end);
   tool_progress_end(&b->session.out);
-  if (b->bytes != NULL) {
-    show(b);
-  }
+  int shown = b->bytes == NULL ? TOOL_OK : show(b);
   if (!complete) {
     tool_note(&b->session.out, "interrupted");
     return TOOL_INTERRUPTED;
   }
-  return tool_session_end(&b->session, &end, "looking for the record");
+  int status = tool_session_end(&b->session, &end, "looking for the record");
+  return status == TOOL_OK ? shown : status;
 }
 
 int tool_get(const tool_options *options) {
@@ -68,6 +86,12 @@ int tool_get(const tool_options *options) {
   }
   kad_request request = KAD_REQUEST_INIT(KAD_GET);
   request.key = tool_key_bytes(&key);
+  if (options->decode && !tool_record_readable(request.key)) {
+    fprintf(stderr,
+            "kadmium get: --decode reads records of /ipns/ID and /pk/ID: %s\n",
+            options->arguments[0]);
+    return TOOL_USAGE;
+  }
   request.quorum = options->quorum;
   best b = {.bytes = NULL};
   int status = TOOL_OK;

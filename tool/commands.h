@@ -9,6 +9,7 @@ int tool_id(const tool_options *options);
 int tool_ping(const tool_options *options);
 int tool_find_peer(const tool_options *options);
 int tool_closest(const tool_options *options);
+int tool_publish(const tool_options *options);
 int tool_put(const tool_options *options);
 int tool_get(const tool_options *options);
 int tool_provide(const tool_options *options);

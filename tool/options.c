@@ -3,6 +3,7 @@
  * writes the help. */
 #include "options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,7 +121,7 @@ static bool read_to(tool_options *o, const char *value) {
 }
 
 /* A number with ms, s, m or h; seconds without. */
-static bool read_timeout(tool_options *o, const char *value) {
+static bool read_time(kad_time *out, const char *value) {
   static const struct {
     const char *suffix;
     kad_time unit;
@@ -137,16 +138,37 @@ static bool read_timeout(tool_options *o, const char *value) {
   }
   for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
     if (strcmp(end, units[i].suffix) == 0) {
-      o->timeout = (kad_time)(number * (double)units[i].unit);
-      return o->timeout > 0;
+      *out = (kad_time)(number * (double)units[i].unit);
+      return *out > 0;
     }
   }
   return false;
 }
 
+static bool read_timeout(tool_options *o, const char *value) {
+  return read_time(&o->timeout, value);
+}
+
+static bool read_lifetime(tool_options *o, const char *value) {
+  return read_time(&o->lifetime, value);
+}
+
+static bool read_sequence(tool_options *o, const char *value) {
+  char *end = NULL;
+  errno = 0;
+  o->sequence = strtoull(value, &end, 10);
+  o->has_sequence = true;
+  return errno == 0 && end != value && *end == '\0' && isdigit(value[0]);
+}
+
 static bool set_json(tool_options *o, const char *value) {
   (void)value;
   return o->json = true;
+}
+
+static bool set_decode(tool_options *o, const char *value) {
+  (void)value;
+  return o->decode = true;
 }
 
 static bool set_quiet(tool_options *o, const char *value) {
@@ -180,6 +202,12 @@ static const spec specs[] = {
     {"--quorum", "Q", "one, majority, all or a number (one)", TOOL_TAKES_QUORUM,
      read_quorum},
     {"--to", "PEER", "store at this peer alone", TOOL_TAKES_TO, read_to},
+    {"--decode", NULL, "show what is in a record of /ipns or /pk",
+     TOOL_TAKES_DECODE, set_decode},
+    {"--sequence", "N", "its number (one more than that of the latest record)",
+     TOOL_TAKES_RECORD, read_sequence},
+    {"--lifetime", "TIME", "how long it shall be valid (48h)",
+     TOOL_TAKES_RECORD, read_lifetime},
     {"--nodes", "N", "how many nodes (25)", TOOL_TAKES_NODES, read_nodes},
     {"--json", NULL, "one JSON object a line", TOOL_TAKES_COMMON, set_json},
     {"--quiet", NULL, "no progress", TOOL_TAKES_COMMON, set_quiet},
@@ -251,6 +279,7 @@ int tool_parse(tool_options *out, const tool_command *command, int argc,
                char **argv) {
   *out = (tool_options){.command = command->name,
                         .timeout = TIMEOUT_DEFAULT,
+                        .lifetime = KAD_IPNS_LIFETIME,
                         .nodes = 25,
                         .quorum = {KAD_QUORUM_ONE, 1}};
   bool options_end = false;

@@ -21,7 +21,9 @@ enum {
   TOOL_TAKES_COUNT = 16,
   TOOL_TAKES_QUORUM = 32,
   TOOL_TAKES_NODES = 64,
-  TOOL_TAKES_TO = 128
+  TOOL_TAKES_TO = 128,
+  TOOL_TAKES_DECODE = 256,
+  TOOL_TAKES_RECORD = 512
 };
 
 typedef struct tool_options {
@@ -40,6 +42,10 @@ typedef struct tool_options {
   bool has_quorum;
   kad_peer_id to;
   bool has_to;
+  bool decode;
+  uint64_t sequence;
+  bool has_sequence;
+  kad_time lifetime;
   bool json;
   bool quiet;
   bool verbose;

@@ -75,6 +75,7 @@ int tool_exit_status(int error) {
     case KAD_E_RECORD:
     case KAD_E_RECORD_REJECTED:
     case KAD_E_RECORD_OLD:
+    case KAD_E_RECORD_EXPIRED:
     case KAD_E_RECORD_TOO_LARGE:
     case KAD_E_SIGNATURE:
       return TOOL_INVALID_RECORD;
@@ -174,7 +175,7 @@ static json_t *strings_json(kad_bytes list) {
   return array;
 }
 
-static json_t *hex_json(kad_bytes bytes) {
+json_t *tool_hex_json(kad_bytes bytes) {
   char *text = malloc(2 * bytes.len + 3);
   if (text == NULL) {
     abort_without_memory();
@@ -233,11 +234,11 @@ json_t *tool_event_json(const kad_event *event) {
     case KAD_EVENT_LISTENING:
       return peer_event("listening", event);
     case KAD_EVENT_VALUE:
-      return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I}", "type", "value", "key",
-                       hex_json(event->key), "value", hex_json(event->value),
-                       "from", id_json(&event->peer), "publisher",
-                       id_json(&event->publisher), "ttl_s",
-                       (json_int_t)event->ttl);
+      return json_pack(
+          "{s:s, s:o, s:o, s:o, s:o, s:I}", "type", "value", "key",
+          tool_hex_json(event->key), "value", tool_hex_json(event->value),
+          "from", id_json(&event->peer), "publisher",
+          id_json(&event->publisher), "ttl_s", (json_int_t)event->ttl);
     case KAD_EVENT_PONG:
       return json_pack("{s:s, s:o, s:o}", "type", "pong", "peer",
                        id_json(&event->peer), "rtt_ms",

@@ -26,6 +26,9 @@ void tool_print_json(json_t *object, const json_t *tag);
 /* The JSON object of an event of the library; NULL when it is not shown. */
 json_t *tool_event_json(const kad_event *event);
 
+/* Bytes as "0x" and hexadecimal digits. */
+json_t *tool_hex_json(kad_bytes bytes);
+
 /* Progress, shown while it is current and only on a terminal. */
 void tool_progress(tool_output *out, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
