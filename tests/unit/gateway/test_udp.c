@@ -82,7 +82,7 @@ static void test_many(void **state) {
   }
 }
 
-/* With one datagram in ten lost, a call fails twice in a thousand times;
+/* With one datagram in ten lost, a call fails seven times in a thousand;
  * without repetitions it would be one time in five. */
 static void test_loss(void **state) {
   size_t retries = 0;
