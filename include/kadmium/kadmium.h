@@ -17,6 +17,7 @@
 #include "kadmium/request.h"
 #include "kadmium/routing.h"
 #include "kadmium/service.h"
+#include "kadmium/store.h"
 #include "kadmium/types.h"
 #include "kadmium/validator.h"
 #include "kadmium/version.h"

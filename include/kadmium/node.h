@@ -15,6 +15,7 @@
 #include "kadmium/dht_options.h"
 #include "kadmium/key.h"
 #include "kadmium/request.h"
+#include "kadmium/store.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,6 +70,9 @@ typedef struct kad_node_options {
   const uint8_t
       *seed; /**< KAD_RANDOM_SEED_LEN bytes, or NULL: from the system */
   kad_dht_options dht;
+  /** Where records are kept; borrowed, outlives the node, which does not free
+   * it. NULL: in memory. */
+  kad_store *store;
 } kad_node_options;
 
 #ifdef __cplusplus

@@ -128,7 +128,7 @@ static int answer_get_value(request *r) {
   kad__dht *dht = r->dht;
   kad__record record;
   r->out->key = r->in->key;
-  if (dht->config.store->class->get(dht->config.store, &record, r->in->key) &&
+  if (dht->config.store->ops->get(dht->config.store, &record, r->in->key) &&
       record.expires > r->now) {
     r->out->has_record = true;
     r->out->record =
@@ -143,21 +143,33 @@ static int answer_get_value(request *r) {
 }
 
 /* The farther we are from the key, the shorter we keep it: half the time for
- * each node beyond k between us and it (rust-libp2p's exp_decrease). */
-static kad_time record_expiry(const request *r, const kad__wire_record *in) {
-  kad__dht *dht = r->dht;
-  kad__key key = kad__key_of(dht->config.hash, in->key);
+ * each node beyond k between us and it (rust-libp2p's exp_decrease). But nodes
+ * that have left are counted until they are found out, so where we may well be
+ * among the k closest it is kept until it has been replicated again. */
+static kad_time record_life(const kad__dht *dht, kad_bytes record_key) {
+  const kad__dht_config *config = &dht->config;
+  kad__key key = kad__key_of(config->hash, record_key);
   size_t between = kad__table_count_between(&dht->table, &key);
   size_t beyond =
-      between > dht->config.replication ? between - dht->config.replication : 0;
+      between > config->replication ? between - config->replication : 0;
+  kad_time life = beyond >= 64 ? 0 : config->record_ttl >> beyond;
+  kad_time least = config->replication_interval == KAD_TIME_NEVER ||
+                           beyond > config->replication
+                       ? 0
+                       : 2 * config->replication_interval;
+  least = kad__time_min(least, config->record_ttl);
+  return life > least ? life : least;
+}
+
+static kad_time record_expiry(const request *r, const kad__wire_record *in) {
   kad_time theirs = in->ttl == 0
                         ? KAD_TIME_NEVER
                         : kad__time_add(r->now, (kad_time)in->ttl * KAD_SECOND);
-  if (dht->config.record_ttl == KAD_TIME_NEVER) {
+  if (r->dht->config.record_ttl == KAD_TIME_NEVER) {
     return theirs;
   }
-  kad_time life = beyond >= 64 ? 0 : dht->config.record_ttl >> beyond;
-  return kad__time_min(theirs, kad__time_add(r->now, life));
+  kad_time ours = kad__time_add(r->now, record_life(r->dht, in->key));
+  return kad__time_min(theirs, ours);
 }
 
 static int put_check(const request *r, const kad__wire_record *in) {
@@ -170,10 +182,21 @@ static int put_check(const request *r, const kad__wire_record *in) {
     return error;
   }
   bool worse =
-      store->class->get(store, &old, in->key) && old.expires > r->now &&
+      store->ops->get(store, &old, in->key) && old.expires > r->now &&
       !kad__bytes_equal(old.value, in->value) &&
       kad__select(dht->config.validators, in->key, old.value, in->value) == 0;
   return worse ? KAD_E_RECORD_OLD : 0;
+}
+
+/* The same value is here already, and for longer, or as our own: an older copy,
+ * replicated, must not cut short what was published since. */
+static bool known_better(const request *r, const kad__record *record) {
+  kad__store *store = r->dht->config.store;
+  kad__record old;
+  return store->class->get(store, &old, record->key) &&
+         kad__bytes_equal(old.value, record->value) &&
+         (old.expires >= record->expires ||
+          kad__bytes_equal(old.publisher, r->dht->config.local_id));
 }
 
 static int put_store(request *r, const kad__wire_record *in) {
@@ -186,11 +209,18 @@ static int put_store(request *r, const kad__wire_record *in) {
   if (record.expires <= r->now) {
     return 0; /* too far from the key to keep it even for a moment */
   }
+  /* An older copy, replicated, has less time left than one that was published
+   * since: it must not cut that short. */
+  kad__record old;
+  if (dht->config.store->ops->get(dht->config.store, &old, in->key) &&
+      kad__bytes_equal(old.value, in->value) && old.expires > record.expires) {
+    record.expires = old.expires;
+  }
   if (dht->config.filter_records) {
     inbound(r, in, NULL);
     return 0;
   }
-  int error = dht->config.store->class->put(dht->config.store, &record, false);
+  int error = dht->config.store->ops->put(dht->config.store, &record, false);
   if (error == 0) {
     kad__jobs_skip(dht, in->key, r->now);
     inbound(r, NULL, NULL);
@@ -237,7 +267,7 @@ static int provider_store(request *r, kad_bytes addresses) {
     return 0;
   }
   int error =
-      dht->config.store->class->add_provider(dht->config.store, &record, false);
+      dht->config.store->ops->add_provider(dht->config.store, &record, false);
   if (error == 0) {
     inbound(r, NULL, NULL);
   }
@@ -280,7 +310,7 @@ static int answer_get_providers(request *r) {
   kad__dht *dht = r->dht;
   kad__provider list[KAD__MESSAGE_PROVIDERS_MAX];
   size_t room = r->room;
-  size_t count = dht->config.store->class->providers(
+  size_t count = dht->config.store->ops->providers(
       dht->config.store, list, KAD__COUNT(list), r->in->key);
   r->out->key = r->in->key;
   /* Providers are what was asked for, but the way to more of them needs room

@@ -143,7 +143,7 @@ kad_time kad__dht_deadline(const kad__dht *dht) {
   at = kad__time_min(at, kad__bootstrap_deadline(dht));
   at = kad__time_min(at, kad__members_deadline(dht));
   at = kad__time_min(at, kad__jobs_deadline(dht));
-  return kad__time_min(at, store->class->deadline(store));
+  return kad__time_min(at, store->ops->deadline(store));
 }
 
 void kad__dht_tick(kad__dht *dht, kad_time now) {
@@ -154,8 +154,8 @@ void kad__dht_tick(kad__dht *dht, kad_time now) {
   kad__members_tick(dht, now);
   kad__bootstrap_tick(dht, now);
   kad__jobs_tick(dht, now);
-  if (store->class->deadline(store) <= now) {
-    store->class->expire(store, now);
+  if (store->ops->deadline(store) <= now) {
+    store->ops->expire(store, now);
   }
 }
 

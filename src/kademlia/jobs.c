@@ -69,13 +69,13 @@ static bool next_key(const kad__dht *dht, int which, kad_bytes after,
   kad__record record;
   bool own;
   if (which == KAD__JOB_REPROVIDE) {
-    if (!store->class->next_provided(store, &provider, after)) {
+    if (!store->ops->next_provided(store, &provider, after)) {
       return false;
     }
     *key = provider.key;
     return true;
   }
-  while (store->class->next(store, &record, &own, after)) {
+  while (store->ops->next(store, &record, &own, after)) {
     if (own == (which == KAD__JOB_REPUBLISH)) {
       *key = record.key;
       return true;
@@ -107,7 +107,7 @@ static void send_record(kad__dht *dht, int which, kad_bytes key, kad_time now) {
   kad__query_id id;
   kad__store *store = dht->config.store;
   bool own = which == KAD__JOB_REPUBLISH;
-  if (!store->class->get(store, &record, key) || record.expires <= now ||
+  if (!store->ops->get(store, &record, key) || record.expires <= now ||
       (!own && skipped(dht, key, now))) {
     return;
   }

@@ -198,7 +198,7 @@ static void record_event(kad__dht *dht, kad__query *q, kad_bytes peer,
 static void get_begin(kad__dht *dht, kad__query *q, kad_time now) {
   kad__record local;
   kad__store *store = dht->config.store;
-  if (!store->class->get(store, &local, kad__query_key(q)) ||
+  if (!store->ops->get(store, &local, kad__query_key(q)) ||
       local.expires <= now ||
       kad__validate(dht->config.validators, local.key, local.value,
                     kad__dht_wall(dht, now)) != 0) {
@@ -257,7 +257,7 @@ static void correct_local(kad__dht *dht, kad__query *q) {
   kad__record local;
   kad__store *store = dht->config.store;
   if (q->value->peer.len == 0 ||
-      !store->class->get(store, &local, kad__query_key(q)) ||
+      !store->ops->get(store, &local, kad__query_key(q)) ||
       kad__bytes_equal(local.value, q->value->record.value) ||
       !kad__selectable(dht->config.validators, local.key)) {
     return;
@@ -267,7 +267,7 @@ static void correct_local(kad__dht *dht, kad__query *q) {
                         .publisher = q->value->record.publisher,
                         .expires = local.expires,
                         .source = q->value->peer};
-  (void)store->class->put(store, &better, false);
+  (void)store->ops->put(store, &better, false);
 }
 
 static void hold_all(kad__dht *dht, const kad__heard *heard, size_t count) {
@@ -379,7 +379,7 @@ static void providers_begin(kad__dht *dht, kad__query *q, kad_time now) {
   kad__provider list[KAD__MESSAGE_PROVIDERS_MAX];
   kad__store *store = dht->config.store;
   size_t count =
-      store->class->providers(store, list, KAD__COUNT(list), kad__query_key(q));
+      store->ops->providers(store, list, KAD__COUNT(list), kad__query_key(q));
   for (size_t i = 0; i < count && !kad__query_satisfied(q); i++) {
     if (list[i].expires > now) {
       kad__wire_peer named = {.id = list[i].provider,
@@ -517,7 +517,7 @@ static int record_acceptable(kad__dht *dht, kad_bytes key, kad_bytes value,
   if (error != 0) {
     return error;
   }
-  bool worse = store->class->get(store, &old, key) && old.expires > now &&
+  bool worse = store->ops->get(store, &old, key) && old.expires > now &&
                !kad__bytes_equal(old.value, value) &&
                kad__select(dht->config.validators, key, old.value, value) == 0;
   return worse ? KAD_E_RECORD_OLD : 0;
@@ -553,7 +553,7 @@ int kad__dht_put(kad__dht *dht, kad__query_id *out, kad_bytes key,
       .value = value,
       .publisher = dht->config.local_id,
       .expires = ttl == KAD_TIME_NEVER ? ttl : kad__time_add(now, ttl)};
-  error = store->class->put(store, &record, true);
+  error = store->ops->put(store, &record, true);
   if (error != 0) {
     kad__value_unref(&dht->allocator, start.value);
     return error;
@@ -583,9 +583,9 @@ int kad__dht_put_to(kad__dht *dht, kad__query_id *out,
 void kad__dht_remove(kad__dht *dht, kad_bytes key) {
   kad__record record;
   kad__store *store = dht->config.store;
-  if (store->class->get(store, &record, key) &&
+  if (store->ops->get(store, &record, key) &&
       kad__bytes_equal(record.publisher, dht->config.local_id)) {
-    store->class->remove(store, key);
+    store->ops->remove(store, key);
   }
 }
 
@@ -600,13 +600,13 @@ int kad__dht_provide(kad__dht *dht, kad__query_id *out, kad_bytes key,
   if (key.len == 0 || key.len > KAD__DHT_PROVIDER_KEY_MAX) {
     return KAD_E_INVALID_ARGUMENT;
   }
-  int error = store->class->add_provider(store, &record, true);
+  int error = store->ops->add_provider(store, &record, true);
   return error != 0 ? error : kad__query_begin(dht, out, &start, now);
 }
 
 void kad__dht_stop_providing(kad__dht *dht, kad_bytes key) {
   kad__store *store = dht->config.store;
-  store->class->remove_provider(store, key, dht->config.local_id);
+  store->ops->remove_provider(store, key, dht->config.local_id);
 }
 
 int kad__dht_find_providers(kad__dht *dht, kad__query_id *out, kad_bytes key,

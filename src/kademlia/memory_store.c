@@ -230,7 +230,7 @@ int kad__memory_store_new(kad__store **out, const kad_allocator *allocator,
   if (m == NULL) {
     return KAD_E_NO_MEMORY;
   }
-  m->store.class = &memory_class;
+  m->store.ops = &memory_class;
   m->allocator = *allocator;
   m->config = *config;
   kad__ordered_init(&m->values, secret);

@@ -130,12 +130,19 @@ static int make_swarm(kad__node *node, const kad__node_config *config,
   return kad__swarm_new(&node->swarm, &swarm, now);
 }
 
-static int make_store(kad__node *node) {
+static int make_store(kad__node *node, const kad__node_config *config) {
+  if (config->store != NULL) {
+    node->store = config->store;
+    return 0;
+  }
   kad__memory_store_config store;
   kad__memory_store_config_default(&store);
   uint64_t secret[2] = {kad_random_u64(&node->random),
                         kad_random_u64(&node->random)};
-  return kad__memory_store_new(&node->store, &node->allocator, &store, secret);
+  int error =
+      kad__memory_store_new(&node->own_store, &node->allocator, &store, secret);
+  node->store = node->own_store;
+  return error;
 }
 
 static int make_dht(kad__node *node, const kad__node_config *config,
@@ -260,7 +267,7 @@ static int set_up(kad__node *node, const kad__node_config *config, kad_time now,
     error = make_swarm(node, config, now);
   }
   if (error == 0) {
-    error = make_store(node);
+    error = make_store(node, config);
   }
   if (error == 0) {
     error = make_dht(node, config, now);
@@ -314,8 +321,8 @@ void kad__node_free(kad__node *node) {
   kad__identify_free(node->identify);
   kad__own_addresses_free(node->own);
   kad__dht_free(node->dht);
-  if (node->store != NULL) {
-    node->store->class->free(node->store);
+  if (node->own_store != NULL) {
+    node->own_store->ops->free(node->own_store);
   }
   kad__swarm_free(node->swarm);
   kad__node_events_fini(&node->events);

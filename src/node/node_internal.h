@@ -102,6 +102,7 @@ struct kad__node {
   kad__validator *validator_list;
   kad__validators validators;
   kad__store *store;
+  kad__store *own_store; /* NULL when the owner brought one */
   kad__swarm *swarm;
   kad__dht *dht;
   kad__own_addresses *own;

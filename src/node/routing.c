@@ -100,7 +100,7 @@ bool kad__node_next_record(kad__node *node, kad_bytes after,
   kad__record record = {.key = after};
   bool own = false;
   do {
-    if (!node->store->class->next(node->store, &record, &own, record.key)) {
+    if (!node->store->ops->next(node->store, &record, &own, record.key)) {
       return false;
     }
   } while (record.expires <= now);
@@ -116,7 +116,7 @@ bool kad__node_next_record(kad__node *node, kad_bytes after,
 
 bool kad__node_next_provided(kad__node *node, kad_bytes after, kad_bytes *key) {
   kad__provider provider;
-  if (!node->store->class->next_provided(node->store, &provider, after)) {
+  if (!node->store->ops->next_provided(node->store, &provider, after)) {
     return false;
   }
   *key = provider.key;

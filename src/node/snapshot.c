@@ -103,7 +103,7 @@ static void put_record_body(sink *s, const kad__record *record,
 static void put_records(sink *s, const kad__node *node, kad_time now) {
   kad__record record = {.key = {NULL, 0}};
   bool own = false;
-  while (node->store->class->next(node->store, &record, &own, record.key)) {
+  while (node->store->ops->next(node->store, &record, &own, record.key)) {
     if (!own || record.expires <= now) {
       continue;
     }
@@ -118,7 +118,7 @@ static void put_records(sink *s, const kad__node *node, kad_time now) {
 static void put_provided(sink *s, const kad__node *node) {
   kad__provider provider = {.key = {NULL, 0}};
   while (
-      node->store->class->next_provided(node->store, &provider, provider.key)) {
+      node->store->ops->next_provided(node->store, &provider, provider.key)) {
     put_bytes(s, PROVIDED, provider.key);
   }
 }
@@ -223,7 +223,7 @@ static int take_record(kad__node *node, kad_bytes body, kad_time now) {
                     kad__node_unix_ns(node, now)) < 0) {
     return 0;
   }
-  return node->store->class->put(node->store, &record, true);
+  return node->store->ops->put(node->store, &record, true);
 }
 
 static int take_provided(kad__node *node, kad_bytes key) {
@@ -233,7 +233,7 @@ static int take_provided(kad__node *node, kad_bytes key) {
   if (key.len == 0) {
     return 0;
   }
-  return node->store->class->add_provider(node->store, &provider, true);
+  return node->store->ops->add_provider(node->store, &provider, true);
 }
 
 static int take_field(kad__node *node, const kad__pb_field *field,

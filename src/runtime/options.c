@@ -80,6 +80,7 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->report_inbound = o->report_inbound;
   config->filter_records = o->filter_records;
   config->dht = o->dht;
+  config->store = o->store;
   if (o->protocol != NULL) {
     config->protocol = kad__bytes_of(o->protocol);
   }

@@ -272,7 +272,7 @@ int kad__sqlite_store_new(kad__store **out, const kad_allocator *allocator,
   if (m == NULL) {
     return KAD_E_NO_MEMORY;
   }
-  m->store.class = &kad__sqlite_class;
+  m->store.ops = &kad__sqlite_class;
   m->allocator = *allocator;
   m->config = *config;
   m->now = now;
@@ -281,7 +281,7 @@ int kad__sqlite_store_new(kad__store **out, const kad_allocator *allocator,
   kad__tally_init(&m->provider_sources, &m->allocator, config->secret);
   int error = open_store(m, path);
   if (error != 0) {
-    m->store.class->free(&m->store);
+    m->store.ops->free(&m->store);
     return error;
   }
   *out = &m->store;

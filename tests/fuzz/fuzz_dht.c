@@ -380,7 +380,7 @@ static int begin(machine *m, const kad_allocator *allocator) {
   config.muted_events = 0;
   error = kad__dht_new(&m->dht, &config, m->now);
   if (error != 0) {
-    m->store->class->free(m->store);
+    m->store->ops->free(m->store);
     return error;
   }
   kad__dht_set_mode(m->dht, KAD__MODE_SERVER);
@@ -426,7 +426,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     settle(m);
     kad__dht_free(m->dht);
-    m->store->class->free(m->store);
+    m->store->ops->free(m->store);
   }
   FUZZ_CHECK(m->blocks == 0);
   free(m);

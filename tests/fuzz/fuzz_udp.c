@@ -269,7 +269,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   kad__udp_free(m.udp);
   kad__dht_free(m.dht);
-  m.store->class->free(m.store);
+  m.store->ops->free(m.store);
   FUZZ_CHECK(m.blocks == 0);
   return 0;
 }

@@ -42,8 +42,8 @@ static void pair_init(pair *p, uint64_t seed) {
 }
 
 static void pair_fini(pair *p) {
-  p->memory->class->free(p->memory);
-  p->disk->class->free(p->disk);
+  p->memory->ops->free(p->memory);
+  p->disk->ops->free(p->disk);
   place_fini(&p->place);
 }
 
@@ -71,8 +71,8 @@ static void step_put(pair *p) {
       .publisher = kad__bytes(value, kad_random_below(&p->random, 3)),
       .expires = some_expiry(p),
       .source = own ? kad__bytes(NULL, 0) : name(p, source, 's', 5)};
-  assert_error(p->memory->class->put(p->memory, &r, own),
-               p->disk->class->put(p->disk, &r, own));
+  assert_error(p->memory->ops->put(p->memory, &r, own),
+               p->disk->ops->put(p->disk, &r, own));
 }
 
 static void step_provide(pair *p) {
@@ -84,8 +84,8 @@ static void step_provide(pair *p) {
                      .addresses = text("addresses"),
                      .expires = some_expiry(p)};
   r.addresses.len = kad_random_below(&p->random, 9);
-  assert_error(p->memory->class->add_provider(p->memory, &r, own),
-               p->disk->class->add_provider(p->disk, &r, own));
+  assert_error(p->memory->ops->add_provider(p->memory, &r, own),
+               p->disk->ops->add_provider(p->disk, &r, own));
 }
 
 static void step_remove(pair *p) {
@@ -94,22 +94,22 @@ static void step_remove(pair *p) {
   kad_bytes k = name(p, key, 'k', 30);
   kad_bytes provider =
       kad_random_below(&p->random, 4) == 0 ? text("me") : name(p, id, 'p', 9);
-  p->memory->class->remove(p->memory, k);
-  p->disk->class->remove(p->disk, k);
-  p->memory->class->remove_provider(p->memory, k, provider);
-  p->disk->class->remove_provider(p->disk, k, provider);
+  p->memory->ops->remove(p->memory, k);
+  p->disk->ops->remove(p->disk, k);
+  p->memory->ops->remove_provider(p->memory, k, provider);
+  p->disk->ops->remove_provider(p->disk, k, provider);
 }
 
 static void step_expire(pair *p) {
   p->now += kad_random_below(&p->random, KAD_MINUTE);
-  p->memory->class->expire(p->memory, p->now);
-  p->disk->class->expire(p->disk, p->now);
-  assert_int_equal(p->memory->class->deadline(p->memory),
-                   p->disk->class->deadline(p->disk));
+  p->memory->ops->expire(p->memory, p->now);
+  p->disk->ops->expire(p->disk, p->now);
+  assert_int_equal(p->memory->ops->deadline(p->memory),
+                   p->disk->ops->deadline(p->disk));
 }
 
 static void step_reopen(pair *p) {
-  p->disk->class->free(p->disk);
+  p->disk->ops->free(p->disk);
   open_disk(p);
 }
 
@@ -123,8 +123,8 @@ static void compare_values(pair *p) {
   bool more;
   do {
     kad_bytes after = a.key;
-    more = p->memory->class->next(p->memory, &a, &own_a, after);
-    assert_int_equal(more, p->disk->class->next(p->disk, &b, &own_b, b.key));
+    more = p->memory->ops->next(p->memory, &a, &own_a, after);
+    assert_int_equal(more, p->disk->ops->next(p->disk, &b, &own_b, b.key));
     if (more) {
       assert_bytes_equal(a.key, b.key);
       assert_bytes_equal(a.value, b.value);
@@ -138,8 +138,8 @@ static void compare_values(pair *p) {
 static void compare_providers_of(pair *p, kad_bytes key) {
   kad__provider a[8];
   kad__provider b[8];
-  size_t n = p->memory->class->providers(p->memory, a, 8, key);
-  assert_int_equal(n, p->disk->class->providers(p->disk, b, 8, key));
+  size_t n = p->memory->ops->providers(p->memory, a, 8, key);
+  assert_int_equal(n, p->disk->ops->providers(p->disk, b, 8, key));
   for (size_t i = 0; i < n; i++) {
     assert_bytes_equal(a[i].key, b[i].key);
     assert_bytes_equal(a[i].provider, b[i].provider);
@@ -156,11 +156,11 @@ static void compare(pair *p) {
   for (; key[1] < 16; key[1]++) {
     compare_providers_of(p, kad__bytes(key, 2));
   }
-  while (p->memory->class->next_provided(p->memory, &a, a.key)) {
-    assert_true(p->disk->class->next_provided(p->disk, &b, b.key));
+  while (p->memory->ops->next_provided(p->memory, &a, a.key)) {
+    assert_true(p->disk->ops->next_provided(p->disk, &b, b.key));
     assert_bytes_equal(a.key, b.key);
   }
-  assert_false(p->disk->class->next_provided(p->disk, &b, b.key));
+  assert_false(p->disk->ops->next_provided(p->disk, &b, b.key));
 }
 
 static void test_alike(void **state) {

@@ -218,7 +218,7 @@ static void test_a_proof(void **state) {
   assert_int_equal(m.reply, KAD__UDP_PONG);
   assert_false(world_fetch(&w, 0, &m, bytes, &to));
   kad__record r;
-  assert_true(w.nodes[0].store->class->get(w.nodes[0].store, &r,
+  assert_true(w.nodes[0].store->ops->get(w.nodes[0].store, &r,
                                            kad__bytes(some_id(0x77), 32)));
 }
 
@@ -236,7 +236,7 @@ static void test_a_store_without_proof(void **state) {
   request = ask(KAD__UDP_STORE, 2, 0x34);
   assert_error(KAD_E_STATE, world_hand(&w, 0, &other, &request));
   assert_int_equal(counters()->unproved, 3);
-  assert_false(w.nodes[0].store->class->get(w.nodes[0].store, &r,
+  assert_false(w.nodes[0].store->ops->get(w.nodes[0].store, &r,
                                             kad__bytes(some_id(0x77), 32)));
 }
 

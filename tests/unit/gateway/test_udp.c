@@ -51,7 +51,7 @@ static void test_two(void **state) {
   assert_int_equal(put(1, some_key(9), "w\xc3\xb6rld"), 0);
   assert_int_equal(w.end.stored, 1);
   kad__record r;
-  assert_true(w.nodes[0].store->class->get(w.nodes[0].store, &r, some_key(9)));
+  assert_true(w.nodes[0].store->ops->get(w.nodes[0].store, &r, some_key(9)));
   assert_int_equal(get(0, some_key(9)), 0);
   assert_string_equal(w.value, "w\xc3\xb6rld");
   assert_int_equal(get(0, some_key(8)), KAD_E_NOT_FOUND);
@@ -208,9 +208,9 @@ static void test_longest_value(void **state) {
   memset(value, 'v', sizeof value - 1);
   assert_int_equal(put(0, some_key(3), value), 0);
   assert_int_equal(w.end.stored, 1);
-  assert_true(w.nodes[1].store->class->get(w.nodes[1].store, &r, some_key(3)));
+  assert_true(w.nodes[1].store->ops->get(w.nodes[1].store, &r, some_key(3)));
   assert_int_equal(r.value.len, KAD__UDP_VALUE_MAX);
-  w.nodes[0].store->class->remove(w.nodes[0].store, some_key(3));
+  w.nodes[0].store->ops->remove(w.nodes[0].store, some_key(3));
   assert_int_equal(get(0, some_key(3)), 0);
   assert_int_equal(strlen(w.value), 63);
 }
@@ -224,10 +224,10 @@ static void test_a_value_that_cannot_be_told(void **state) {
   memset(large, 'v', sizeof large - 1);
   kad__record r = {.key = some_key(1), .expires = KAD_TIME_NEVER};
   r.value = kad__bytes_of("\xc0");
-  assert_ok(w.nodes[1].store->class->put(w.nodes[1].store, &r, true));
+  assert_ok(w.nodes[1].store->ops->put(w.nodes[1].store, &r, true));
   assert_int_equal(get(0, some_key(1)), KAD_E_NOT_FOUND);
   r.value = kad__bytes_of(large);
-  assert_ok(w.nodes[1].store->class->put(w.nodes[1].store, &r, true));
+  assert_ok(w.nodes[1].store->ops->put(w.nodes[1].store, &r, true));
   assert_int_equal(get(0, some_key(1)), KAD_E_NOT_FOUND);
   assert_int_equal(counters(0)->malformed, 0);
 }

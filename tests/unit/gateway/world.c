@@ -68,7 +68,7 @@ void world_fini(world *w) {
   for (size_t i = 0; i < w->count; i++) {
     kad__udp_free(w->nodes[i].udp);
     kad__dht_free(w->nodes[i].dht);
-    w->nodes[i].store->class->free(w->nodes[i].store);
+    w->nodes[i].store->ops->free(w->nodes[i].store);
   }
   assert_int_equal(w->memory.live, 0);
 }

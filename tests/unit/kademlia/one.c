@@ -73,7 +73,7 @@ void one_start(one *o) {
 void one_fini(one *o) {
   one_check(o);
   kad__dht_free(o->dht);
-  o->store->class->free(o->store);
+  o->store->ops->free(o->store);
   assert_int_equal(o->memory.live, 0);
 }
 

@@ -227,7 +227,7 @@ static void test_put_and_get(void **state) {
   assert_true(kad__dht_deadline(o.dht) <= o.now);
   kad__dht_tick(o.dht, o.now);
   kad__record record;
-  assert_false(o.store->class->get(o.store, &record, one_id(5)));
+  assert_false(o.store->ops->get(o.store, &record, one_id(5)));
   one_fini(&o);
 }
 
@@ -244,13 +244,13 @@ static void test_life_of_a_record(void **state) {
     kad__message put = put_request(one_id(5), kad__bytes_of("value"));
     put.record.ttl = UINT32_MAX;
     assert_int_equal(one_ask(&o, 2, &put), 1);
-    assert_true(o.store->class->get(o.store, &record, one_id(5)));
+    assert_true(o.store->ops->get(o.store, &record, one_id(5)));
     assert_true(
         record.expires ==
         (never ? o.now + (kad_time)UINT32_MAX * KAD_SECOND : o.now + KAD_HOUR));
     put.record.ttl = 0;
     assert_int_equal(one_ask(&o, 2, &put), 1);
-    assert_true(o.store->class->get(o.store, &record, one_id(5)));
+    assert_true(o.store->ops->get(o.store, &record, one_id(5)));
     assert_true(record.expires == (never ? KAD_TIME_NEVER : o.now + KAD_HOUR));
     one_fini(&o);
   }
@@ -274,7 +274,7 @@ static void test_life_halves_with_distance(void **state) {
   uint8_t key[8] = {0x1f};
   kad__message put = put_request(kad__bytes(key, 8), kad__bytes_of("v"));
   assert_int_equal(one_ask(&o, 2, &put), 1);
-  assert_true(o.store->class->get(o.store, &record, kad__bytes(key, 8)));
+  assert_true(o.store->ops->get(o.store, &record, kad__bytes(key, 8)));
   assert_true(record.expires == o.now + o.config.record_ttl / 8);
   one_fini(&o);
 }
@@ -289,7 +289,7 @@ static void test_put_of_our_own_record(void **state) {
   kad__message put = put_request(one_id(5), kad__bytes_of("value"));
   put.record.publisher = one_id(0);
   assert_int_equal(one_ask(&o, 2, &put), 1);
-  assert_false(o.store->class->get(o.store, &record, one_id(5)));
+  assert_false(o.store->ops->get(o.store, &record, one_id(5)));
   one_fini(&o);
 }
 
@@ -329,19 +329,19 @@ static void test_validation(void **state) {
   assert_error(KAD_E_RECORD_REJECTED, one_ask(&o, 1, &m));
   m = put_request(key, kad__bytes_of("xv"));
   assert_error(KAD_E_SIGNATURE, one_ask(&o, 1, &m));
-  assert_false(o.store->class->get(o.store, &record, key));
+  assert_false(o.store->ops->get(o.store, &record, key));
 
   m = put_request(key, kad__bytes_of("long"));
   assert_int_equal(one_ask(&o, 1, &m), 1);
   m = put_request(key, kad__bytes_of("v"));
   assert_error(KAD_E_RECORD_OLD, one_ask(&o, 1, &m));
-  assert_true(o.store->class->get(o.store, &record, key));
+  assert_true(o.store->ops->get(o.store, &record, key));
   assert_bytes_equal(record.value, kad__bytes_of("long"));
   /* The same again refreshes it. */
   o.now += KAD_HOUR;
   m = put_request(key, kad__bytes_of("long"));
   assert_int_equal(one_ask(&o, 1, &m), 1);
-  assert_true(o.store->class->get(o.store, &record, key));
+  assert_true(o.store->ops->get(o.store, &record, key));
   assert_true(record.expires == o.now + o.config.record_ttl);
   m = put_request(key, kad__bytes_of("longer"));
   assert_int_equal(one_ask(&o, 1, &m), 1);
@@ -365,7 +365,7 @@ static void test_filtering(void **state) {
   kad__message m = put_request(one_id(5), kad__bytes_of("value"));
   m.record.publisher = one_id(3);
   assert_int_equal(one_ask(&o, 2, &m), 1);
-  assert_false(o.store->class->get(o.store, &record, one_id(5)));
+  assert_false(o.store->ops->get(o.store, &record, one_id(5)));
   assert_true(one_event(&o, KAD__DHT_INBOUND));
   assert_int_equal(o.event.message_type, KAD__PUT_VALUE);
   assert_bytes_equal(o.event.peer.id, one_id(2));
@@ -373,7 +373,7 @@ static void test_filtering(void **state) {
   assert_bytes_equal(o.event.record.publisher, one_id(3));
   m = provider_request(one_id(5), 2);
   assert_int_equal(one_ask(&o, 2, &m), 0);
-  assert_int_equal(o.store->class->providers(o.store, &provider, 1, one_id(5)),
+  assert_int_equal(o.store->ops->providers(o.store, &provider, 1, one_id(5)),
                    0);
   assert_true(one_event(&o, KAD__DHT_INBOUND));
   assert_bytes_equal(o.event.key, one_id(5));

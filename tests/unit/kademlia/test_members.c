@@ -503,7 +503,7 @@ static void test_rest_is_cheap(void **state) {
   print_message("and after work: %zu bytes\n", o.memory.live_bytes);
   assert_true(o.memory.live_bytes < 4096);
   kad__dht_free(o.dht);
-  o.store->class->free(o.store);
+  o.store->ops->free(o.store);
   assert_int_equal(o.memory.live, 0);
 }
 

@@ -350,7 +350,7 @@ static void test_get_selects_and_corrects(void **state) {
   one_start(&o);
   kad__record old = {
       .key = key, .value = kad__bytes_of("v"), .expires = KAD_TIME_NEVER};
-  assert_ok(o.store->class->put(o.store, &old, false));
+  assert_ok(o.store->ops->put(o.store, &old, false));
   for (unsigned i = 1; i <= 4; i++) {
     one_add(&o, i);
   }
@@ -367,7 +367,7 @@ static void test_get_selects_and_corrects(void **state) {
   kad__dht_event end = ended(&o, id);
   assert_int_equal(end.error, 0);
   assert_bytes_equal(end.record.value, kad__bytes_of("best one"));
-  assert_true(o.store->class->get(o.store, &local, key));
+  assert_true(o.store->ops->get(o.store, &local, key));
   assert_bytes_equal(local.value, kad__bytes_of("best one"));
   bool corrected[5] = {false};
   for (int i = 0; i < 2; i++) {
@@ -419,7 +419,7 @@ static void test_put(void **state) {
   assert_ok(kad__dht_put(o.dht, &id, one_id(7), kad__bytes_of("value"),
                          KAD_TIME_NEVER,
                          (kad__quorum){.kind = KAD__QUORUM_MAJORITY}, o.now));
-  assert_true(o.store->class->get(o.store, &record, one_id(7)));
+  assert_true(o.store->ops->get(o.store, &record, one_id(7)));
   assert_bytes_equal(record.publisher, one_id(0));
   assert_true(record.expires == KAD_TIME_NEVER);
   for (int i = 0; i < 3; i++) {
@@ -559,7 +559,7 @@ static void test_put_to(void **state) {
   kad__dht_event end = ended(&o, id);
   assert_int_equal(end.error, 0);
   assert_int_equal(end.stored, 2);
-  assert_false(o.store->class->get(o.store, &local, one_id(7)));
+  assert_false(o.store->ops->get(o.store, &local, one_id(7)));
   assert_ok(
       kad__dht_put_to(o.dht, &id, &record, NULL, 0, (kad__quorum){0}, o.now));
   assert_int_equal(ended(&o, id).error, KAD_E_NO_PEERS);
@@ -941,7 +941,7 @@ static void run_with_little_memory(size_t fail_at) {
   int error = kad__dht_new(&o.dht, &o.config, o.now);
   if (error != 0) {
     assert_int_equal(error, KAD_E_NO_MEMORY);
-    o.store->class->free(o.store);
+    o.store->ops->free(o.store);
     assert_int_equal(o.memory.live, 0);
     return;
   }

@@ -24,7 +24,7 @@ static void start(fixture *f) {
 }
 
 static void fini(fixture *f) {
-  f->s->class->free(f->s);
+  f->s->ops->free(f->s);
   assert_int_equal(f->memory.live, 0);
 }
 
@@ -40,18 +40,18 @@ static int put(fixture *f, unsigned key, unsigned source, kad_time expires) {
                         .publisher = number(source),
                         .expires = expires,
                         .source = number(source)};
-  return f->s->class->put(f->s, &record, false);
+  return f->s->ops->put(f->s, &record, false);
 }
 
 static int put_own(fixture *f, unsigned key) {
   kad__record record = {
       .key = number(key), .value = number(key), .expires = KAD_TIME_NEVER};
-  return f->s->class->put(f->s, &record, true);
+  return f->s->ops->put(f->s, &record, true);
 }
 
 static bool has(fixture *f, unsigned key) {
   kad__record record;
-  return f->s->class->get(f->s, &record, number(key));
+  return f->s->ops->get(f->s, &record, number(key));
 }
 
 static int provide(fixture *f, unsigned key, unsigned peer, kad_time expires) {
@@ -59,18 +59,18 @@ static int provide(fixture *f, unsigned key, unsigned peer, kad_time expires) {
                           .provider = number(peer),
                           .addresses = number(peer + 1),
                           .expires = expires};
-  return f->s->class->add_provider(f->s, &record, false);
+  return f->s->ops->add_provider(f->s, &record, false);
 }
 
 static int provide_own(fixture *f, unsigned key) {
   kad__provider record = {
       .key = number(key), .provider = number(0), .expires = KAD_TIME_NEVER};
-  return f->s->class->add_provider(f->s, &record, true);
+  return f->s->ops->add_provider(f->s, &record, true);
 }
 
 static size_t providers(fixture *f, unsigned key, kad__provider *out,
                         size_t cap) {
-  return f->s->class->providers(f->s, out, cap, number(key));
+  return f->s->ops->providers(f->s, out, cap, number(key));
 }
 
 static size_t provider_count(fixture *f, unsigned key) {
@@ -88,14 +88,14 @@ static void test_put_get_remove(void **state) {
   start(&f);
   assert_false(has(&f, 1));
   assert_ok(put(&f, 1, 9, KAD_HOUR));
-  assert_true(f.s->class->get(f.s, &record, number(1)));
+  assert_true(f.s->ops->get(f.s, &record, number(1)));
   assert_bytes_equal(record.key, number(1));
   assert_bytes_equal(record.value, number(2));
   assert_bytes_equal(record.publisher, number(9));
   assert_true(record.expires == KAD_HOUR);
-  f.s->class->remove(f.s, number(2));
+  f.s->ops->remove(f.s, number(2));
   assert_true(has(&f, 1));
-  f.s->class->remove(f.s, number(1));
+  f.s->ops->remove(f.s, number(1));
   assert_false(has(&f, 1));
   fini(&f);
 }
@@ -113,7 +113,7 @@ static void test_walks_in_order(void **state) {
     unsigned key = i * 7919 % 500;
     assert_ok(key % 3 == 0 ? put_own(&f, key) : put(&f, key, 9, KAD_HOUR));
   }
-  while (f.s->class->next(f.s, &record, &own, after)) {
+  while (f.s->ops->next(f.s, &record, &own, after)) {
     assert_bytes_equal(record.key, number(count));
     assert_int_equal(own, count % 3 == 0);
     after = record.key;
@@ -128,24 +128,24 @@ static void test_values_expire(void **state) {
   fixture f;
   setup(&f);
   start(&f);
-  assert_true(f.s->class->deadline(f.s) == KAD_TIME_NEVER);
+  assert_true(f.s->ops->deadline(f.s) == KAD_TIME_NEVER);
   assert_ok(put(&f, 1, 9, 30 * KAD_SECOND));
   assert_ok(put(&f, 2, 9, 20 * KAD_SECOND));
   assert_ok(put_own(&f, 3));
-  assert_true(f.s->class->deadline(f.s) == 20 * KAD_SECOND);
-  f.s->class->expire(f.s, 19 * KAD_SECOND);
+  assert_true(f.s->ops->deadline(f.s) == 20 * KAD_SECOND);
+  f.s->ops->expire(f.s, 19 * KAD_SECOND);
   assert_true(has(&f, 2));
-  f.s->class->expire(f.s, 20 * KAD_SECOND);
+  f.s->ops->expire(f.s, 20 * KAD_SECOND);
   assert_false(has(&f, 2));
   assert_true(has(&f, 1));
   /* Put again, it lives longer. */
   assert_ok(put(&f, 1, 9, 50 * KAD_SECOND));
-  f.s->class->expire(f.s, 49 * KAD_SECOND);
+  f.s->ops->expire(f.s, 49 * KAD_SECOND);
   assert_true(has(&f, 1));
-  f.s->class->expire(f.s, KAD_HOUR);
+  f.s->ops->expire(f.s, KAD_HOUR);
   assert_false(has(&f, 1));
   assert_true(has(&f, 3));
-  assert_true(f.s->class->deadline(f.s) == KAD_TIME_NEVER);
+  assert_true(f.s->ops->deadline(f.s) == KAD_TIME_NEVER);
   fini(&f);
 }
 
@@ -159,8 +159,8 @@ static void test_sweeping_is_bounded(void **state) {
     assert_ok(put(&f, i, 9, KAD_SECOND));
   }
   int rounds = 0;
-  while (f.s->class->deadline(f.s) <= KAD_SECOND) {
-    f.s->class->expire(f.s, KAD_SECOND);
+  while (f.s->ops->deadline(f.s) <= KAD_SECOND) {
+    f.s->ops->expire(f.s, KAD_SECOND);
     rounds++;
   }
   assert_in_range(rounds, 2, 10);
@@ -180,8 +180,8 @@ static void test_limits_of_values(void **state) {
   kad__record large = {.key = number(1),
                        .value = kad__bytes(big, 51),
                        .expires = KAD_TIME_NEVER};
-  assert_error(KAD_E_RECORD_TOO_LARGE, f.s->class->put(f.s, &large, true));
-  assert_error(KAD_E_RECORD_TOO_LARGE, f.s->class->put(f.s, &large, false));
+  assert_error(KAD_E_RECORD_TOO_LARGE, f.s->ops->put(f.s, &large, true));
+  assert_error(KAD_E_RECORD_TOO_LARGE, f.s->ops->put(f.s, &large, false));
   for (unsigned i = 0; i < 10; i++) {
     assert_ok(put(&f, i, 9, KAD_HOUR));
   }
@@ -193,7 +193,7 @@ static void test_limits_of_values(void **state) {
   }
   assert_error(KAD_E_STORE_FULL, put_own(&f, 30));
   assert_ok(put_own(&f, 20));
-  f.s->class->remove(f.s, number(20));
+  f.s->ops->remove(f.s, number(20));
   assert_ok(put_own(&f, 30));
   fini(&f);
 }
@@ -236,7 +236,7 @@ static void test_bytes_are_bounded(void **state) {
                           .value = kad__bytes(big, sizeof big),
                           .expires = KAD_HOUR,
                           .source = number(9)};
-    int error = f.s->class->put(f.s, &record, false);
+    int error = f.s->ops->put(f.s, &record, false);
     full += error == KAD_E_STORE_FULL;
   }
   assert_in_range(full, 90, 95);
@@ -266,14 +266,14 @@ static void test_add_and_remove_providers(void **state) {
   /* An update takes the place of the old. */
   kad__provider update = {
       .key = number(1), .provider = number(5), .expires = 2 * KAD_HOUR};
-  assert_ok(f.s->class->add_provider(f.s, &update, false));
+  assert_ok(f.s->ops->add_provider(f.s, &update, false));
   assert_int_equal(providers(&f, 1, list, 4), 3);
   assert_bytes_equal(list[1].provider, number(5));
   assert_int_equal(list[1].addresses.len, 0);
   assert_true(list[1].expires == 2 * KAD_HOUR);
-  f.s->class->remove_provider(f.s, number(1), number(7));
-  f.s->class->remove_provider(f.s, number(1), number(8));
-  f.s->class->remove_provider(f.s, number(2), number(5));
+  f.s->ops->remove_provider(f.s, number(1), number(7));
+  f.s->ops->remove_provider(f.s, number(1), number(8));
+  f.s->ops->remove_provider(f.s, number(2), number(5));
   assert_int_equal(provider_count(&f, 1), 2);
   fini(&f);
 }
@@ -293,14 +293,14 @@ static void test_provided(void **state) {
   }
   assert_ok(provide_own(&f, 7));
   assert_error(KAD_E_STORE_FULL, provide_own(&f, 51));
-  while (f.s->class->next_provided(f.s, &record, after)) {
+  while (f.s->ops->next_provided(f.s, &record, after)) {
     assert_bytes_equal(record.key, number(count));
     assert_bytes_equal(record.provider, number(0));
     after = record.key;
     count++;
   }
   assert_int_equal(count, 50);
-  f.s->class->remove_provider(f.s, number(7), number(0));
+  f.s->ops->remove_provider(f.s, number(7), number(0));
   assert_ok(provide_own(&f, 51));
   assert_int_equal(provider_count(&f, 7), 1);
   fini(&f);
@@ -314,10 +314,10 @@ static void test_providers_expire(void **state) {
   assert_ok(provide(&f, 1, 5, 10 * KAD_SECOND));
   assert_ok(provide(&f, 1, 6, 20 * KAD_SECOND));
   assert_ok(provide_own(&f, 1));
-  assert_true(f.s->class->deadline(f.s) == 10 * KAD_SECOND);
-  f.s->class->expire(f.s, 10 * KAD_SECOND);
+  assert_true(f.s->ops->deadline(f.s) == 10 * KAD_SECOND);
+  f.s->ops->expire(f.s, 10 * KAD_SECOND);
   assert_int_equal(provider_count(&f, 1), 2);
-  f.s->class->expire(f.s, KAD_HOUR);
+  f.s->ops->expire(f.s, KAD_HOUR);
   assert_int_equal(provider_count(&f, 1), 1);
   fini(&f);
 }
@@ -347,7 +347,7 @@ static void test_nobody_squats_a_key(void **state) {
   assert_int_equal(providers(&f, 1, list, 64), 51);
   /* Renewing is always allowed. */
   assert_ok(
-      f.s->class->add_provider(f.s,
+      f.s->ops->add_provider(f.s,
                                &(kad__provider){.key = number(1),
                                                 .provider = list[3].provider,
                                                 .expires = 2 * KAD_HOUR},
@@ -403,7 +403,7 @@ static void test_provider_bytes_are_bounded(void **state) {
                             .provider = number(i),
                             .addresses = kad__bytes(addresses, 2000),
                             .expires = KAD_HOUR};
-    full += f.s->class->add_provider(f.s, &record, false) != 0;
+    full += f.s->ops->add_provider(f.s, &record, false) != 0;
   }
   assert_true(full > 100);
   assert_true(f.memory.live_bytes < 200000);
@@ -436,7 +436,7 @@ static void test_store_is_the_model(void **state) {
           values[key] = expires;
           break;
         case 1:
-          f.s->class->remove(f.s, number(key));
+          f.s->ops->remove(f.s, number(key));
           values[key] = 0;
           break;
         case 2:
@@ -445,12 +445,12 @@ static void test_store_is_the_model(void **state) {
           records[key][peer] = expires;
           break;
         case 4:
-          f.s->class->remove_provider(f.s, number(key), number(peer));
+          f.s->ops->remove_provider(f.s, number(key), number(peer));
           records[key][peer] = 0;
           break;
         default:
           now += kad_random_below(&random, 5 * KAD_SECOND);
-          f.s->class->expire(f.s, now);
+          f.s->ops->expire(f.s, now);
           break;
       }
       for (unsigned k = 0; k < MODEL_KEYS; k++) {
@@ -494,7 +494,7 @@ static void test_without_memory(void **state) {
       (void)provide_own(&f, i % 4);
       (void)put_own(&f, 50 + i % 3);
     }
-    f.s->class->expire(f.s, KAD_TIME_NEVER - 1);
+    f.s->ops->expire(f.s, KAD_TIME_NEVER - 1);
     fini(&f);
   }
 }

@@ -84,7 +84,7 @@ static const kad__store_class no_store_class = {
     .expire = store_expire,
     .deadline = store_deadline,
     .free = store_free};
-static kad__store no_store = {.class = &no_store_class};
+static kad__store no_store = {.ops = &no_store_class};
 
 /* ---- hosts ------------------------------------------------------------- */
 

@@ -78,7 +78,7 @@ int put_text(kad__store *s, const char *key, const char *value,
                    .publisher = text("publisher"),
                    .expires = PLACE_NOW + KAD_HOUR,
                    .source = text(source == NULL ? "" : source)};
-  return s->class->put(s, &r, source == NULL);
+  return s->ops->put(s, &r, source == NULL);
 }
 
 int provide_text(kad__store *s, const char *key, const char *provider,
@@ -87,12 +87,12 @@ int provide_text(kad__store *s, const char *key, const char *provider,
                      .provider = text(provider),
                      .addresses = text("addresses"),
                      .expires = PLACE_NOW + KAD_HOUR};
-  return s->class->add_provider(s, &r, own);
+  return s->ops->add_provider(s, &r, own);
 }
 
 void assert_value(kad__store *s, const char *key, const char *value) {
   kad__record r;
-  assert_true(s->class->get(s, &r, text(key)));
+  assert_true(s->ops->get(s, &r, text(key)));
   assert_bytes_equal(r.key, text(key));
   assert_bytes_equal(r.value, text(value));
 }

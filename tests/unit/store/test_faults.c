@@ -65,12 +65,12 @@ static void test_a_full_disk(void **state) {
   disk.full = false;
   assert_int_equal(put_until(s, &error, "after", 50), 50);
   assert_ok(provide_text(s, "k", "p", false));
-  s->class->free(s);
+  s->ops->free(s);
   s = place_open(p);
   assert_all(s, "before", 50);
   assert_all(s, "after", 50);
   assert_int_equal(status_of(s).records, 100);
-  s->class->free(s);
+  s->ops->free(s);
 }
 
 /* Whichever operation fails, once or for good: a named error, what was
@@ -93,11 +93,11 @@ static void test_errors_anywhere(void **state) {
     assert_int_equal(status_of(s).records, n);
     faulty_disk_reset();
     assert_all(s, "x", n);
-    s->class->free(s);
+    s->ops->free(s);
     s = place_open(p);
     assert_all(s, "x", n);
     assert_true(status_of(s).provider_keys == (provided == 0));
-    s->class->free(s);
+    s->ops->free(s);
     place_fini(p);
     place_init(p);
   }
@@ -110,7 +110,7 @@ static void test_opening_on_a_bad_disk(void **state) {
   int error;
   kad__store *s = place_open(p);
   assert_int_equal(put_until(s, &error, "x", 20), 20);
-  s->class->free(s);
+  s->ops->free(s);
   for (size_t at = 1; at < 60; at++) {
     s = NULL;
     disk.operations = 0;
@@ -118,7 +118,7 @@ static void test_opening_on_a_bad_disk(void **state) {
     error = place_open_at(&s, p, PLACE_NOW, PLACE_UNIX);
     faulty_disk_reset();
     if (error == 0) {
-      s->class->free(s);
+      s->ops->free(s);
       continue;
     }
     assert_true(error == KAD_E_IO || error == KAD_E_STORE_CORRUPT);
@@ -127,7 +127,7 @@ static void test_opening_on_a_bad_disk(void **state) {
   assert_true(failed > 5);
   s = place_open(p);
   assert_all(s, "x", 20);
-  s->class->free(s);
+  s->ops->free(s);
 }
 
 /* After a failed fsync nobody knows what is on the disk: trying again would
@@ -145,12 +145,12 @@ static void test_a_failed_sync_is_final(void **state) {
   disk.syncs_fail = false;
   assert_error(KAD_E_IO, put_text(s, "more", "m", "peer"));
   assert_error(KAD_E_IO, provide_text(s, "more", "m", true));
-  s->class->remove(s, text("before 0"));
-  s->class->expire(s, PLACE_NOW + 2 * KAD_HOUR);
-  assert_true(s->class->deadline(s) > PLACE_NOW + 2 * KAD_HOUR);
+  s->ops->remove(s, text("before 0"));
+  s->ops->expire(s, PLACE_NOW + 2 * KAD_HOUR);
+  assert_true(s->ops->deadline(s) > PLACE_NOW + 2 * KAD_HOUR);
   assert_all(s, "before", before);
   assert_all(s, "x", n);
-  s->class->free(s);
+  s->ops->free(s);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

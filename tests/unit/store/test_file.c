@@ -19,7 +19,7 @@ static int teardown(void **state) {
 }
 
 static void close_store(kad__store *s) {
-  s->class->free(s);
+  s->ops->free(s);
 }
 
 static kad__sqlite_store_status status_of(const kad__store *s) {
@@ -30,7 +30,7 @@ static kad__sqlite_store_status status_of(const kad__store *s) {
 
 static size_t provider_count(kad__store *s, const char *key) {
   kad__provider list[32];
-  return s->class->providers(s, list, KAD__COUNT(list), text(key));
+  return s->ops->providers(s, list, KAD__COUNT(list), text(key));
 }
 
 static void execute(const place *p, const char *sql) {
@@ -73,18 +73,18 @@ static void test_reopen(void **state) {
   kad__record r;
   kad__provider list[4];
   bool own;
-  assert_true(s->class->next(s, &r, &own, text("")));
+  assert_true(s->ops->next(s, &r, &own, text("")));
   assert_bytes_equal(r.key, text("ours"));
   assert_true(own);
   assert_int_equal(r.expires, 5 * KAD_SECOND + KAD_HOUR / 2);
-  assert_true(s->class->next(s, &r, &own, r.key));
+  assert_true(s->ops->next(s, &r, &own, r.key));
   assert_bytes_equal(r.value, text("2"));
   assert_bytes_equal(r.source, text("peer"));
   assert_false(own);
-  assert_int_equal(s->class->providers(s, list, 4, text("k")), 3);
+  assert_int_equal(s->ops->providers(s, list, 4, text("k")), 3);
   assert_bytes_equal(list[2].provider, text("me"));
-  assert_true(s->class->next_provided(s, &list[0], text("")));
-  assert_int_equal(s->class->deadline(s), 5 * KAD_SECOND + KAD_HOUR / 2);
+  assert_true(s->ops->next_provided(s, &list[0], text("")));
+  assert_int_equal(s->ops->deadline(s), 5 * KAD_SECOND + KAD_HOUR / 2);
   close_store(s);
 }
 
@@ -92,25 +92,25 @@ static void test_time_across_runs(void **state) {
   place *p = (place *)*state;
   kad__record r = {.key = text("never"), .expires = KAD_TIME_NEVER};
   kad__store *s = place_open(p);
-  assert_ok(s->class->put(s, &r, true));
+  assert_ok(s->ops->put(s, &r, true));
   /* Almost never is not never, but as far as the disk's clock reaches. */
   r = (kad__record){.key = text("late"), .expires = KAD_TIME_NEVER - 1};
-  assert_ok(s->class->put(s, &r, true));
+  assert_ok(s->ops->put(s, &r, true));
   r = (kad__record){.key = text("past"), .expires = 1};
-  assert_ok(s->class->put(s, &r, true));
-  assert_true(s->class->get(s, &r, text("past")));
+  assert_ok(s->ops->put(s, &r, true));
+  assert_true(s->ops->get(s, &r, text("past")));
   assert_int_equal(r.expires, 1);
   close_store(s);
   assert_ok(place_open_at(&s, p, 0, PLACE_UNIX + KAD_HOUR));
-  assert_true(s->class->get(s, &r, text("never")));
+  assert_true(s->ops->get(s, &r, text("never")));
   assert_true(r.expires == KAD_TIME_NEVER);
-  assert_true(s->class->get(s, &r, text("late")));
+  assert_true(s->ops->get(s, &r, text("late")));
   assert_true(r.expires > 100 * 365 * 24 * KAD_HOUR);
   assert_true(r.expires < KAD_TIME_NEVER);
-  assert_true(s->class->get(s, &r, text("past")));
+  assert_true(s->ops->get(s, &r, text("past")));
   assert_int_equal(r.expires, 0);
-  s->class->expire(s, 0);
-  assert_false(s->class->get(s, &r, text("past")));
+  s->ops->expire(s, 0);
+  assert_false(s->ops->get(s, &r, text("past")));
   close_store(s);
 }
 
@@ -132,7 +132,7 @@ static void test_limits_after_reopening(void **state) {
                                   PLACE_NOW, PLACE_UNIX));
   assert_error(KAD_E_STORE_FULL, put_text(s, "new", "x", "greedy"));
   assert_ok(put_text(s, "new", "x", "modest"));
-  assert_false(s->class->get(s, &r, text("k0")));
+  assert_false(s->ops->get(s, &r, text("k0")));
   close_store(s);
 }
 
@@ -279,11 +279,11 @@ static void test_a_damaged_record(void **state) {
           "UPDATE providers SET addresses = x'00'"
           " WHERE provider = x'70' OR (key = x'6b' AND own = 1)");
   s = place_open(p);
-  assert_true(s->class->next(s, &r, &own, text("")));
+  assert_true(s->ops->next(s, &r, &own, text("")));
   assert_bytes_equal(r.key, text("c"));
-  assert_false(s->class->next(s, &r, &own, text("c")));
-  assert_false(s->class->get(s, &r, text("d")));
-  assert_true(s->class->next_provided(s, &provider, text("")));
+  assert_false(s->ops->next(s, &r, &own, text("c")));
+  assert_false(s->ops->get(s, &r, text("d")));
+  assert_true(s->ops->next_provided(s, &provider, text("")));
   assert_bytes_equal(provider.key, text("l"));
   assert_int_equal(provider_count(s, "k"), 1);
   assert_int_equal(status_of(s).damaged, 5);
@@ -322,7 +322,7 @@ static size_t use_damaged(kad__store *s) {
   size_t found = 0;
   for (int i = 0; i < RECORDS; i++) {
     (void)snprintf(key, sizeof key, "key %d", i);
-    if (s->class->get(s, &r, text(key))) {
+    if (s->ops->get(s, &r, text(key))) {
       assert_int_equal(r.value.len, 511);
       for (size_t j = 0; j < r.value.len; j++) {
         assert_int_equal(r.value.data[j], 'a' + i % 26);
@@ -330,21 +330,21 @@ static size_t use_damaged(kad__store *s) {
       assert_bytes_equal(r.publisher, text("publisher"));
       found++;
     }
-    size_t n = s->class->providers(s, list, 8, text(key));
+    size_t n = s->ops->providers(s, list, 8, text(key));
     for (size_t j = 0; j < n; j++) {
       assert_bytes_equal(list[j].provider, text("provider"));
       assert_bytes_equal(list[j].addresses, text("addresses"));
     }
   }
   r.key = text("");
-  for (int i = 0; i <= RECORDS && s->class->next(s, &r, &own, r.key); i++) {
+  for (int i = 0; i <= RECORDS && s->ops->next(s, &r, &own, r.key); i++) {
     assert_true(i < RECORDS);
   }
   (void)put_text(s, "new", "value", "peer");
   (void)provide_text(s, "new", "provider", false);
-  s->class->remove(s, text("key 7"));
-  s->class->expire(s, PLACE_NOW + 2 * KAD_HOUR);
-  (void)s->class->deadline(s);
+  s->ops->remove(s, text("key 7"));
+  s->ops->expire(s, PLACE_NOW + 2 * KAD_HOUR);
+  (void)s->ops->deadline(s);
   return found;
 }
 
@@ -452,7 +452,7 @@ static void test_a_full_file(void **state) {
     assert_value(s, key, value);
   }
   assert_error(KAD_E_STORE_FULL, put_text(s, "last", value, "peer"));
-  s->class->remove(s, text("k0"));
+  s->ops->remove(s, text("k0"));
   assert_ok(put_text(s, "last", value, "peer"));
   close_store(s);
   s = place_open(p);
@@ -502,13 +502,13 @@ static void test_reading_out_of_memory(void **state) {
   assert_ok(kad__sqlite_store_new(&s, &a.allocator, p->path, &config, PLACE_NOW,
                                   PLACE_UNIX));
   a.fail_at = a.calls + 1;
-  assert_false(s->class->get(s, &r, text("key 1")));
+  assert_false(s->ops->get(s, &r, text("key 1")));
   a.fail_at = a.calls + 1;
-  assert_false(s->class->next(s, &r, &own, text("")));
+  assert_false(s->ops->next(s, &r, &own, text("")));
   a.fail_at = a.calls + 1;
-  assert_int_equal(s->class->providers(s, list, 4, text("key 1")), 0);
+  assert_int_equal(s->ops->providers(s, list, 4, text("key 1")), 0);
   a.fail_at = a.calls + 1;
-  assert_false(s->class->next_provided(s, list, text("")));
+  assert_false(s->ops->next_provided(s, list, text("")));
   assert_int_equal(status_of(s).last_error, KAD_E_NO_MEMORY);
   assert_int_equal(status_of(s).errors, 4);
   a.fail_at = 0;

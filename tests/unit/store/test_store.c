@@ -43,7 +43,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   world *w = (world *)*state;
-  w->s->class->free(w->s);
+  w->s->ops->free(w->s);
   assert_int_equal(w->allocator.live, 0);
   place_fini(&w->place);
   free(w);
@@ -52,7 +52,7 @@ static int teardown(void **state) {
 
 /* Begins anew with the limits that the test has set. */
 static kad__store *limited(world *w) {
-  w->s->class->free(w->s);
+  w->s->ops->free(w->s);
   if (w->kind->on_disk) {
     place_fini(&w->place);
     place_init(&w->place);
@@ -67,7 +67,7 @@ static size_t count_records(kad__store *s) {
   size_t len = 0;
   size_t n = 0;
   bool own;
-  while (s->class->next(s, &r, &own, kad__bytes(after, len))) {
+  while (s->ops->next(s, &r, &own, kad__bytes(after, len))) {
     assert_true(r.key.len <= sizeof after);
     assert_true(kad__bytes_compare(kad__bytes(after, len), r.key) < 0);
     memcpy(after, r.key.data, r.key.len);
@@ -79,12 +79,12 @@ static size_t count_records(kad__store *s) {
 
 static bool has(kad__store *s, const char *key) {
   kad__record r;
-  return s->class->get(s, &r, text(key));
+  return s->ops->get(s, &r, text(key));
 }
 
 static bool provides(kad__store *s, const char *key, const char *provider) {
   kad__provider list[64];
-  size_t n = s->class->providers(s, list, KAD__COUNT(list), text(key));
+  size_t n = s->ops->providers(s, list, KAD__COUNT(list), text(key));
   for (size_t i = 0; i < n; i++) {
     assert_bytes_equal(list[i].key, text(key));
     if (kad__bytes_equal(list[i].provider, text(provider))) {
@@ -99,9 +99,9 @@ static bool provides(kad__store *s, const char *key, const char *provider) {
 static void test_put_and_get(void **state) {
   kad__store *s = ((world *)*state)->s;
   kad__record r;
-  assert_false(s->class->get(s, &r, text("a")));
+  assert_false(s->ops->get(s, &r, text("a")));
   assert_ok(put_text(s, "a", "one", NULL));
-  assert_true(s->class->get(s, &r, text("a")));
+  assert_true(s->ops->get(s, &r, text("a")));
   assert_bytes_equal(r.key, text("a"));
   assert_bytes_equal(r.value, text("one"));
   assert_bytes_equal(r.publisher, text("publisher"));
@@ -109,9 +109,9 @@ static void test_put_and_get(void **state) {
   assert_ok(put_text(s, "a", "two", "peer"));
   assert_value(s, "a", "two");
   assert_int_equal(count_records(s), 1);
-  s->class->remove(s, text("b"));
-  s->class->remove(s, text("a"));
-  assert_false(s->class->get(s, &r, text("a")));
+  s->ops->remove(s, text("b"));
+  s->ops->remove(s, text("a"));
+  assert_false(s->ops->get(s, &r, text("a")));
   assert_int_equal(count_records(s), 0);
 }
 
@@ -124,15 +124,15 @@ static void test_bytes_of_every_kind(void **state) {
   }
   kad__record r = {.key = kad__bytes(bytes, sizeof bytes),
                    .expires = KAD_TIME_NEVER};
-  assert_ok(s->class->put(s, &r, true));
-  assert_true(s->class->get(s, &out, r.key));
+  assert_ok(s->ops->put(s, &r, true));
+  assert_true(s->ops->get(s, &out, r.key));
   assert_bytes_equal(out.key, r.key);
   assert_int_equal(out.value.len, 0);
   assert_int_equal(out.publisher.len, 0);
   assert_true(out.expires == KAD_TIME_NEVER);
   r.value = r.key;
-  assert_ok(s->class->put(s, &r, true));
-  assert_true(s->class->get(s, &out, r.key));
+  assert_ok(s->ops->put(s, &r, true));
+  assert_true(s->ops->get(s, &out, r.key));
   assert_bytes_equal(out.value, r.value);
 }
 
@@ -147,14 +147,14 @@ static void test_walk_in_order(void **state) {
   }
   for (size_t i = 0; i < KAD__COUNT(order); i++) {
     /* The key of the last record is what callers walk on with. */
-    assert_true(s->class->next(s, &r, &own, r.key));
+    assert_true(s->ops->next(s, &r, &own, r.key));
     assert_bytes_equal(r.key, text(order[i]));
     assert_bytes_equal(r.value, text(order[i]));
     assert_int_equal(own, strcmp(order[i], "b") == 0 ||
                               strcmp(order[i], "bb") == 0 ||
                               strcmp(order[i], "c") == 0);
   }
-  assert_false(s->class->next(s, &r, &own, r.key));
+  assert_false(s->ops->next(s, &r, &own, r.key));
 }
 
 static void test_value_size(void **state) {
@@ -182,9 +182,9 @@ static void test_others_leave_ours_alone(void **state) {
   assert_ok(put_text(s, "2", "y", "peer"));
   assert_value(s, "mine", "y");
   assert_value(s, "2", "y");
-  s->class->remove(s, text("1"));
+  s->ops->remove(s, text("1"));
   assert_ok(put_text(s, "3", "x", "peer"));
-  s->class->remove(s, text("mine"));
+  s->ops->remove(s, text("mine"));
   assert_ok(put_text(s, "more", "x", NULL));
 }
 
@@ -222,7 +222,7 @@ static void test_bytes_are_limited(void **state) {
   assert_ok(put_text(s, "a", large, "peer"));
   assert_ok(put_text(s, "mine", large, NULL));
   assert_ok(put_text(s, "mine too", large, NULL));
-  s->class->remove(s, text("a"));
+  s->ops->remove(s, text("a"));
   assert_ok(put_text(s, "b", large, "peer"));
 }
 
@@ -231,14 +231,14 @@ static void test_bytes_are_limited(void **state) {
 static void test_providers(void **state) {
   kad__store *s = ((world *)*state)->s;
   kad__provider list[8];
-  assert_int_equal(s->class->providers(s, list, 8, text("k")), 0);
+  assert_int_equal(s->ops->providers(s, list, 8, text("k")), 0);
   assert_ok(provide_text(s, "k", "z", false));
   assert_ok(provide_text(s, "k", "me", true));
   assert_ok(provide_text(s, "k", "a", false));
   assert_ok(provide_text(s, "other", "a", false));
   /* Announcing again does not change the place. */
   assert_ok(provide_text(s, "k", "z", false));
-  assert_int_equal(s->class->providers(s, list, 8, text("k")), 3);
+  assert_int_equal(s->ops->providers(s, list, 8, text("k")), 3);
   assert_bytes_equal(list[0].provider, text("z"));
   assert_bytes_equal(list[1].provider, text("me"));
   assert_bytes_equal(list[2].provider, text("a"));
@@ -247,10 +247,10 @@ static void test_providers(void **state) {
     assert_bytes_equal(list[i].addresses, text("addresses"));
     assert_int_equal(list[i].expires, PLACE_NOW + KAD_HOUR);
   }
-  assert_int_equal(s->class->providers(s, list, 2, text("k")), 2);
-  s->class->remove_provider(s, text("k"), text("nobody"));
-  s->class->remove_provider(s, text("k"), text("z"));
-  assert_int_equal(s->class->providers(s, list, 8, text("k")), 2);
+  assert_int_equal(s->ops->providers(s, list, 2, text("k")), 2);
+  s->ops->remove_provider(s, text("k"), text("nobody"));
+  s->ops->remove_provider(s, text("k"), text("z"));
+  assert_int_equal(s->ops->providers(s, list, 8, text("k")), 2);
   assert_bytes_equal(list[0].provider, text("me"));
 }
 
@@ -262,8 +262,8 @@ static void test_provider_is_replaced(void **state) {
                      .addresses = text(""),
                      .expires = KAD_TIME_NEVER};
   assert_ok(provide_text(s, "k", "p", false));
-  assert_ok(s->class->add_provider(s, &r, false));
-  assert_int_equal(s->class->providers(s, list, 2, text("k")), 1);
+  assert_ok(s->ops->add_provider(s, &r, false));
+  assert_int_equal(s->ops->providers(s, list, 2, text("k")), 1);
   assert_int_equal(list[0].addresses.len, 0);
   assert_true(list[0].expires == KAD_TIME_NEVER);
 }
@@ -278,7 +278,7 @@ static void test_more_providers_than_are_told(void **state) {
     assert_ok(provide_text(s, "k", id, false));
   }
   for (int turn = 0; turn < 10; turn++) {
-    assert_int_equal(s->class->providers(s, list, 4, text("k")), 4);
+    assert_int_equal(s->ops->providers(s, list, 4, text("k")), 4);
     for (int i = 0; i < 4; i++) {
       seen[list[i].provider.data[0] - '0'] = true;
       for (int j = 0; j < i; j++) {
@@ -297,12 +297,12 @@ static void test_walk_over_provided(void **state) {
   assert_ok(provide_text(s, "b", "me", true));
   assert_ok(provide_text(s, "a", "me", true));
   assert_ok(provide_text(s, "aa", "peer", false));
-  assert_true(s->class->next_provided(s, &r, r.key));
+  assert_true(s->ops->next_provided(s, &r, r.key));
   assert_bytes_equal(r.key, text("a"));
   assert_bytes_equal(r.provider, text("me"));
-  assert_true(s->class->next_provided(s, &r, r.key));
+  assert_true(s->ops->next_provided(s, &r, r.key));
   assert_bytes_equal(r.key, text("b"));
-  assert_false(s->class->next_provided(s, &r, r.key));
+  assert_false(s->ops->next_provided(s, &r, r.key));
 }
 
 static void test_provider_limits(void **state) {
@@ -320,7 +320,7 @@ static void test_provider_limits(void **state) {
   assert_ok(provide_text(s, "k3", "q", false));
   assert_ok(provide_text(s, "k3", "r", false));
   assert_error(KAD_E_STORE_FULL, provide_text(s, "k4", "q", false));
-  s->class->remove_provider(s, text("k1"), text("p"));
+  s->ops->remove_provider(s, text("k1"), text("p"));
   assert_ok(provide_text(s, "k4", "r", false));
   assert_true(provides(s, "mine", "me"));
 }
@@ -365,7 +365,7 @@ static void test_a_full_key_keeps_some(void **state) {
   assert_in_range(honest, 1, 12);
   assert_true(provides(s, "k", "me"));
   kad__provider list[64];
-  assert_int_equal(s->class->providers(s, list, 64, text("k")), 17);
+  assert_int_equal(s->ops->providers(s, list, 64, text("k")), 17);
 }
 
 /* ---- time --------------------------------------------------------------- */
@@ -373,25 +373,25 @@ static void test_a_full_key_keeps_some(void **state) {
 static void test_expiry(void **state) {
   kad__store *s = ((world *)*state)->s;
   char key[16];
-  assert_true(s->class->deadline(s) == KAD_TIME_NEVER);
+  assert_true(s->ops->deadline(s) == KAD_TIME_NEVER);
   for (uint64_t i = 0; i < 700; i++) {
     (void)snprintf(key, sizeof key, "%d", (int)i);
     kad__record r = {.key = text(key),
                      .expires = PLACE_NOW + (1 + i / 2) * KAD_SECOND};
-    assert_ok(s->class->put(s, &r, i < 350));
+    assert_ok(s->ops->put(s, &r, i < 350));
     kad__provider p = {
         .key = text(key), .provider = text("p"), .expires = r.expires};
-    assert_ok(s->class->add_provider(s, &p, i < 350));
+    assert_ok(s->ops->add_provider(s, &p, i < 350));
   }
   kad__record never = {.key = text("never"), .expires = KAD_TIME_NEVER};
-  assert_ok(s->class->put(s, &never, true));
-  assert_int_equal(s->class->deadline(s), PLACE_NOW + KAD_SECOND);
-  s->class->expire(s, PLACE_NOW);
+  assert_ok(s->ops->put(s, &never, true));
+  assert_int_equal(s->ops->deadline(s), PLACE_NOW + KAD_SECOND);
+  s->ops->expire(s, PLACE_NOW);
   assert_int_equal(count_records(s), 701);
   kad_time half = PLACE_NOW + 175 * KAD_SECOND;
   int calls = 0;
-  while (s->class->deadline(s) <= half) {
-    s->class->expire(s, half);
+  while (s->ops->deadline(s) <= half) {
+    s->ops->expire(s, half);
     assert_true(++calls < 100);
   }
   assert_true(calls > 1); /* a bounded piece of work each */
@@ -400,9 +400,9 @@ static void test_expiry(void **state) {
   assert_true(has(s, "350"));
   assert_false(provides(s, "349", "p"));
   assert_true(provides(s, "350", "p"));
-  assert_int_equal(s->class->deadline(s), half + KAD_SECOND);
-  while (s->class->deadline(s) != KAD_TIME_NEVER) {
-    s->class->expire(s, PLACE_NOW + KAD_HOUR);
+  assert_int_equal(s->ops->deadline(s), half + KAD_SECOND);
+  while (s->ops->deadline(s) != KAD_TIME_NEVER) {
+    s->ops->expire(s, PLACE_NOW + KAD_HOUR);
     assert_true(++calls < 200);
   }
   assert_int_equal(count_records(s), 1);
@@ -412,12 +412,12 @@ static void test_expiry(void **state) {
 static void test_a_new_expiry_replaces_the_old(void **state) {
   kad__store *s = ((world *)*state)->s;
   kad__record r = {.key = text("a"), .expires = PLACE_NOW + KAD_SECOND};
-  assert_ok(s->class->put(s, &r, false));
+  assert_ok(s->ops->put(s, &r, false));
   r.expires = PLACE_NOW + KAD_MINUTE;
-  assert_ok(s->class->put(s, &r, false));
-  s->class->expire(s, PLACE_NOW + KAD_SECOND);
+  assert_ok(s->ops->put(s, &r, false));
+  s->ops->expire(s, PLACE_NOW + KAD_SECOND);
   assert_true(has(s, "a"));
-  assert_int_equal(s->class->deadline(s), PLACE_NOW + KAD_MINUTE);
+  assert_int_equal(s->ops->deadline(s), PLACE_NOW + KAD_MINUTE);
 }
 
 /* ---- memory ------------------------------------------------------------- */
