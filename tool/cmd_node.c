@@ -2,11 +2,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "control.h"
 #include "session.h"
+#include "state.h"
 
 typedef struct daemon_state {
   const tool_options *options;
@@ -15,6 +17,7 @@ typedef struct daemon_state {
   tool_control *control; /* NULL without --json */
   bool listening;
   int listen_error;
+  time_t state_due; /* when the state is written next */
 } daemon_state;
 
 static void say_addresses(const kad_event *event) {
@@ -99,6 +102,21 @@ static void take_events(daemon_state *d) {
   }
 }
 
+static time_t seconds(void) {
+  struct timespec now = {0};
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec;
+}
+
+/* A crash loses no more than the news of one interval. */
+static void keep_state(daemon_state *d, bool now) {
+  if (d->options->state_file == NULL || (!now && seconds() < d->state_due)) {
+    return;
+  }
+  d->state_due = seconds() + TOOL_STATE_INTERVAL_S;
+  tool_state_save(d->node, d->options->state_file, &d->out);
+}
+
 static void wait_for_work(daemon_state *d) {
   struct pollfd fds[2] = {
       {.fd = kad_node_fd(d->node), .events = POLLIN},
@@ -114,12 +132,14 @@ static int run(daemon_state *d) {
   while (!tool_interrupted()) {
     kad_node_drive(d->node);
     take_events(d);
+    keep_state(d, false);
     if (d->listen_error != 0 && !d->listening) {
       return tool_fail(&d->out, d->listen_error, "cannot listen anywhere",
                        "choose another --listen address");
     }
     wait_for_work(d);
   }
+  keep_state(d, true);
   tool_note(&d->out, "kadmium node: leaving");
   return TOOL_OK;
 }
@@ -135,6 +155,12 @@ static int start(daemon_state *d, const kad_key_pair *identity) {
   int error = kad_node_new(&d->node, &options);
   if (error < 0) {
     return tool_fail(&d->out, error, "cannot start the node", NULL);
+  }
+  d->state_due = seconds() + TOOL_STATE_INTERVAL_S;
+  if (d->options->state_file != NULL &&
+      !tool_state_load(d->node, d->options->state_file, &d->out)) {
+    kad_node_free(d->node);
+    return TOOL_FAILED;
   }
   if (d->out.json) {
     d->control = tool_control_new(d->node, d->options);

@@ -33,6 +33,11 @@ static bool read_key(tool_options *o, const char *value) {
   return value[0] != '\0';
 }
 
+static bool read_state(tool_options *o, const char *value) {
+  o->state_file = value;
+  return value[0] != '\0';
+}
+
 static bool address_fits(const char *text) {
   uint8_t binary[KAD_MULTIADDR_MAX];
   return kad_multiaddr_parse(binary, sizeof(binary), text) > 0;
@@ -192,6 +197,8 @@ static const spec specs[] = {
      TOOL_TAKES_NETWORK, read_timeout},
     {"--key", "FILE", "the identity; made when there is no such file",
      TOOL_TAKES_KEY, read_key},
+    {"--state", "FILE", "keep the routing table and own records over restarts",
+     TOOL_TAKES_STATE, read_state},
     {"--listen", "ADDRESS", "listen there (repeatable)", TOOL_TAKES_LISTEN,
      read_listen},
     {"--announce", "ADDRESS", "tell others this address, too (repeatable)",

@@ -22,6 +22,7 @@ enum {
   TOOL_TAKES_QUORUM = 32,
   TOOL_TAKES_NODES = 64,
   TOOL_TAKES_TO = 128,
+  TOOL_TAKES_STATE = 4096,
   TOOL_TAKES_DECODE = 256,
   TOOL_TAKES_RECORD = 512
 };
@@ -29,6 +30,7 @@ enum {
 typedef struct tool_options {
   const char *command;
   const char *key_file;
+  const char *state_file;
   tool_list listen;
   tool_list announce;
   tool_list bootstrap;
