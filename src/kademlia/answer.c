@@ -193,7 +193,7 @@ static int put_check(const request *r, const kad__wire_record *in) {
 static bool known_better(const request *r, const kad__record *record) {
   kad__store *store = r->dht->config.store;
   kad__record old;
-  return store->class->get(store, &old, record->key) &&
+  return store->ops->get(store, &old, record->key) &&
          kad__bytes_equal(old.value, record->value) &&
          (old.expires >= record->expires ||
           kad__bytes_equal(old.publisher, r->dht->config.local_id));
@@ -209,12 +209,8 @@ static int put_store(request *r, const kad__wire_record *in) {
   if (record.expires <= r->now) {
     return 0; /* too far from the key to keep it even for a moment */
   }
-  /* An older copy, replicated, has less time left than one that was published
-   * since: it must not cut that short. */
-  kad__record old;
-  if (dht->config.store->ops->get(dht->config.store, &old, in->key) &&
-      kad__bytes_equal(old.value, in->value) && old.expires > record.expires) {
-    record.expires = old.expires;
+  if (known_better(r, &record)) {
+    return 0;
   }
   if (dht->config.filter_records) {
     inbound(r, in, NULL);

@@ -376,13 +376,17 @@ void kad__dht_sent(kad__dht *dht, kad__call_id id, kad_time now) {
   kad__peer_unref(dht->book, peer);
 }
 
-static void call_slow(kad__dht *dht, kad__call *call, kad_time now) {
+/* Slow; lost when it has taken twice as long; then the deadline. */
+static void call_delayed(kad__dht *dht, kad__call *call, kad_time now) {
+  kad_time lost = kad__time_add(now, now - call->started);
+  bool was_slow = call->slow;
   call->slow = true;
   /* Moving a node that is in the heap cannot fail. */
-  (void)kad__heap_set(&dht->timers, &dht->allocator, &call->timer,
-                      call->deadline);
+  (void)kad__heap_set(
+      &dht->timers, &dht->allocator, &call->timer,
+      was_slow ? call->deadline : kad__time_min(lost, call->deadline));
   if (call->query != NULL) {
-    kad__query_slow(dht, call->query, call->peer, now);
+    kad__query_delayed(dht, call->query, call->peer, was_slow, now);
   }
 }
 
@@ -394,7 +398,7 @@ void kad__calls_tick(kad__dht *dht, kad_time now) {
     }
     kad__call *call = call_of(first);
     if (now < call->deadline) {
-      call_slow(dht, call, now);
+      call_delayed(dht, call, now);
     } else {
       call_failed(dht, call, KAD_E_TIMEOUT, now, true);
     }

@@ -184,7 +184,8 @@ static kad__lookup_turn path_last_resort(const kad__lookup *l, kad__path *p,
       return KAD__LOOKUP_ASK;
     }
   }
-  if (p->waiting > 0 || (p->slow > 0 && !enough)) {
+  if (p->waiting > 0 || (p->slow > 0 && !enough) ||
+      (p->lost > 0 && p->answered == 0)) {
     return KAD__LOOKUP_WAIT;
   }
   p->finished = true;
@@ -218,19 +219,31 @@ static kad__lookup_turn path_next(kad__lookup *l, kad__path *p,
   return path_last_resort(l, p, out);
 }
 
-/* Leaves the waiting or slow state; false when in neither. A path that has
- * finished takes part too: others may wait for what it asked. */
+static uint32_t *state_count(kad__path *p, uint8_t state) {
+  return state == KAD__WAITING ? &p->waiting
+         : state == KAD__SLOW  ? &p->slow
+                               : &p->lost;
+}
+
+/* Leaves the states in which an answer counts; false when in none of them. A
+ * path that has finished takes part too: others may wait for what it asked. */
 static bool path_settle(kad__path *p, kad__candidate *c, uint8_t state) {
-  if (c->state == KAD__WAITING) {
-    p->waiting--;
-  } else if (c->state == KAD__SLOW) {
-    p->slow--;
-  } else {
+  if (!kad__candidate_open(c)) {
     return false;
   }
+  --*state_count(p, c->state);
   c->state = state;
   p->answered += state == KAD__ANSWERED;
   return true;
+}
+
+/* From one open state to a later one. */
+static void path_delay(kad__path *p, kad__candidate *c, uint8_t state) {
+  if (kad__candidate_open(c) && c->state < state) {
+    --*state_count(p, c->state);
+    ++*state_count(p, state);
+    c->state = state;
+  }
 }
 
 static void path_progress(const kad__lookup *l, kad__path *p, bool progress) {
@@ -305,10 +318,8 @@ static void adopt(kad__lookup *l, kad__path *p, kad__candidate *c,
     path_answered(l, p, c, NULL, 0);
   } else if (asked->state == KAD__FAILED) {
     path_settle(p, c, KAD__FAILED);
-  } else if (asked->state == KAD__SLOW) {
-    p->waiting--;
-    p->slow++;
-    c->state = KAD__SLOW;
+  } else {
+    path_delay(p, c, asked->state);
   }
 }
 
@@ -382,15 +393,22 @@ bool kad__lookup_failed(kad__lookup *lookup, kad__peer peer) {
   return accepted;
 }
 
-void kad__lookup_slow(kad__lookup *lookup, kad__peer peer) {
-  kad__key distance = distance_of(lookup, peer);
-  for (uint32_t i = 0; i < lookup->config.paths; i++) {
-    kad__path *p = &lookup->paths[i];
-    kad__candidate *c = path_find(p, &distance);
-    if (c != NULL && path_settle(p, c, KAD__SLOW)) {
-      p->slow++;
+static void delay(kad__lookup *l, kad__peer peer, uint8_t state) {
+  kad__key distance = distance_of(l, peer);
+  for (uint32_t i = 0; i < l->config.paths; i++) {
+    kad__candidate *c = path_find(&l->paths[i], &distance);
+    if (c != NULL) {
+      path_delay(&l->paths[i], c, state);
     }
   }
+}
+
+void kad__lookup_slow(kad__lookup *lookup, kad__peer peer) {
+  delay(lookup, peer, KAD__SLOW);
+}
+
+void kad__lookup_lost(kad__lookup *lookup, kad__peer peer) {
+  delay(lookup, peer, KAD__LOST);
 }
 
 kad__candidate *kad__lookup_find(const kad__lookup *lookup, kad__peer peer) {
@@ -455,7 +473,7 @@ const char *kad__lookup_check(const kad__lookup *lookup) {
       counts[c->state]++;
     }
     if (counts[KAD__WAITING] != p->waiting || counts[KAD__SLOW] != p->slow ||
-        counts[KAD__ANSWERED] != p->answered) {
+        counts[KAD__LOST] != p->lost || counts[KAD__ANSWERED] != p->answered) {
       return "lookup: the counts of states are wrong";
     }
   }

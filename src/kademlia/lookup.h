@@ -10,15 +10,14 @@
  * With `fixed`, the peers are given and answers bring no new ones: the second
  * half of a put.
  *
- *   HEARD ---> WAITING ---> ANSWERED
- *                |   \
- *                |    `---> FAILED
- *                v      ^
- *               SLOW ---+--> ANSWERED
+ *   HEARD or DEFERRED --> WAITING --> SLOW --> LOST --> ANSWERED or FAILED
+ *                             (each of them may be answered, or fail, at once)
  *
- * A slow peer is still waited for, but occupies no place and holds up no end:
- * one silent peer costs a moment, not the whole time-out. A deferred peer
- * failed lately; it is asked only when nobody else is left. */
+ * A slow peer occupies no place and holds up nobody; only when there is nobody
+ * else it is waited for, a while. A lost one is waited for if nobody answered
+ * at all. So a silent peer costs a moment, not the whole time-out, and what it
+ * says in the end still counts. A deferred peer failed lately; it is asked only
+ * when nobody else is left. */
 #ifndef KAD_KADEMLIA_LOOKUP_H
 #define KAD_KADEMLIA_LOOKUP_H
 
@@ -35,6 +34,7 @@ typedef enum kad__candidate_state {
   KAD__DEFERRED,
   KAD__WAITING,
   KAD__SLOW,
+  KAD__LOST,
   KAD__ANSWERED,
   KAD__FAILED
 } kad__candidate_state;
@@ -55,6 +55,7 @@ typedef struct kad__path {
   uint32_t cap;
   uint32_t waiting;
   uint32_t slow;
+  uint32_t lost;
   uint32_t answered;
   uint32_t no_progress;
   bool stalled;
@@ -111,8 +112,15 @@ kad__lookup_turn kad__lookup_next(kad__lookup *lookup,
 bool kad__lookup_answered(kad__lookup *lookup, kad__peer peer,
                           const kad__heard *heard, size_t count);
 bool kad__lookup_failed(kad__lookup *lookup, kad__peer peer);
-/* It takes longer than usual. */
+/* It takes longer than usual; it takes very long. */
 void kad__lookup_slow(kad__lookup *lookup, kad__peer peer);
+void kad__lookup_lost(kad__lookup *lookup, kad__peer peer);
+
+/* True while its answer counts. */
+static inline bool kad__candidate_open(const kad__candidate *c) {
+  return c->state == KAD__WAITING || c->state == KAD__SLOW ||
+         c->state == KAD__LOST;
+}
 
 /* The candidate, of the path that asked it if any did; NULL when unknown. */
 kad__candidate *kad__lookup_find(const kad__lookup *lookup, kad__peer peer);

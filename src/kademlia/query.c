@@ -435,9 +435,13 @@ void kad__query_failed(kad__dht *dht, kad__query *q, kad__peer peer,
   kad__query_pump(dht, q, now);
 }
 
-void kad__query_slow(kad__dht *dht, kad__query *q, kad__peer peer,
-                     kad_time now) {
-  kad__lookup_slow(&q->lookup, peer);
+void kad__query_delayed(kad__dht *dht, kad__query *q, kad__peer peer, bool lost,
+                        kad_time now) {
+  if (lost) {
+    kad__lookup_lost(&q->lookup, peer);
+  } else {
+    kad__lookup_slow(&q->lookup, peer);
+  }
   kad__query_pump(dht, q, now);
 }
 
@@ -504,8 +508,7 @@ static const char *check_query(const kad__dht *dht, kad__query *q) {
   for (uint32_t i = 0; i < q->lookup.config.paths; i++) {
     const kad__path *p = &q->lookup.paths[i];
     for (uint32_t j = 0; j < p->count; j++) {
-      waiting += p->list[j].owned && (p->list[j].state == KAD__WAITING ||
-                                      p->list[j].state == KAD__SLOW);
+      waiting += p->list[j].owned && kad__candidate_open(&p->list[j]);
     }
   }
   if (calls != waiting) {

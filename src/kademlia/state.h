@@ -261,8 +261,9 @@ void kad__query_replied(kad__dht *dht, kad__query *q, kad__peer peer,
                         const kad__message *reply, kad_time now);
 void kad__query_failed(kad__dht *dht, kad__query *q, kad__peer peer,
                        kad_time now);
-void kad__query_slow(kad__dht *dht, kad__query *q, kad__peer peer,
-                     kad_time now);
+/* The peer is slow, or even lost. */
+void kad__query_delayed(kad__dht *dht, kad__query *q, kad__peer peer, bool lost,
+                        kad_time now);
 /* Starts the lookup of a query (again) for `target`. KAD_E_NO_MEMORY. */
 int kad__query_look(kad__dht *dht, kad__query *q, const kad__key *target,
                     uint32_t results, kad_time now);

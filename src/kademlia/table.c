@@ -349,6 +349,14 @@ size_t kad__table_closest(const kad__table *table, kad__near *out, size_t cap,
   return w.count;
 }
 
+static size_t healthy(const kad__bucket *b) {
+  size_t count = 0;
+  for (uint32_t i = 0; i < b->count; i++) {
+    count += (b->entries[i].flags & KAD__ENTRY_FAILED) == 0;
+  }
+  return count;
+}
+
 size_t kad__table_count_between(const kad__table *table,
                                 const kad__key *target) {
   kad__key d = kad__key_distance(&table->local, target);
@@ -360,10 +368,11 @@ size_t kad__table_count_between(const kad__table *table,
   const kad__bucket *b = &table->buckets[first];
   for (uint32_t i = 0; i < b->count; i++) {
     kad__key other = kad__key_distance(&table->local, &b->entries[i].key);
-    count += kad__key_compare(&other, &d) <= 0;
+    count += (b->entries[i].flags & KAD__ENTRY_FAILED) == 0 &&
+             kad__key_compare(&other, &d) <= 0;
   }
   for (uint32_t i = first + 1; i < table->bucket_count; i++) {
-    count += kad__key_bit(&d, i) ? table->buckets[i].count : 0;
+    count += kad__key_bit(&d, i) ? healthy(&table->buckets[i]) : 0;
   }
   return count;
 }

@@ -123,7 +123,8 @@ size_t kad__table_closest(const kad__table *table, kad__near *out, size_t cap,
                           const kad__key *target,
                           const kad__table_filter *filter);
 /* How many entries are closer to us than `target` is and at the same time in
- * the part of the key space between (rust-libp2p's count_nodes_between). */
+ * the part of the key space between (rust-libp2p's count_nodes_between). Those
+ * whose last call failed do not count. */
 size_t kad__table_count_between(const kad__table *table,
                                 const kad__key *target);
 /* The number of the deepest bucket that is not empty; -1 when all are. */

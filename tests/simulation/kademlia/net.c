@@ -56,7 +56,7 @@ void net_init(net *n, uint64_t seed) {
 void net_fini(net *n) {
   for (uint32_t i = 0; i < n->count; i++) {
     kad__dht_free(n->nodes[i]->dht);
-    n->nodes[i]->store->class->free(n->nodes[i]->store);
+    n->nodes[i]->store->ops->free(n->nodes[i]->store);
     free(n->nodes[i]);
   }
   kad__heap_node *node;

@@ -279,6 +279,36 @@ static void test_life_halves_with_distance(void **state) {
   one_fini(&o);
 }
 
+/* What was published anew is not cut short by an older copy that a neighbour
+ * replicates. */
+static void test_older_copies_cut_nothing_short(void **state) {
+  (void)state;
+  one o;
+  kad__record record;
+  kad__query_id id;
+  one_setup(&o);
+  one_start(&o);
+  kad__message put = put_request(one_id(5), kad__bytes_of("value"));
+  put.record.ttl = 1000;
+  assert_int_equal(one_ask(&o, 2, &put), 1);
+  put.record.ttl = 10;
+  assert_int_equal(one_ask(&o, 3, &put), 1);
+  assert_true(o.store->ops->get(o.store, &record, one_id(5)));
+  assert_true(record.expires == o.now + 1000 * KAD_SECOND);
+  put.record.ttl = 2000;
+  assert_int_equal(one_ask(&o, 3, &put), 1);
+  assert_true(o.store->ops->get(o.store, &record, one_id(5)));
+  assert_true(record.expires == o.now + 2000 * KAD_SECOND);
+  /* Nor does anybody take over what is ours by repeating it. */
+  assert_ok(kad__dht_put(o.dht, &id, one_id(6), kad__bytes_of("value"),
+                         KAD_TIME_NEVER, (kad__quorum){0}, o.now));
+  put = put_request(one_id(6), kad__bytes_of("value"));
+  assert_int_equal(one_ask(&o, 3, &put), 1);
+  assert_true(o.store->ops->get(o.store, &record, one_id(6)));
+  assert_bytes_equal(record.publisher, one_id(0));
+  one_fini(&o);
+}
+
 /* Our own record comes back to us: acknowledged, untouched. */
 static void test_put_of_our_own_record(void **state) {
   (void)state;
@@ -532,6 +562,7 @@ int main(void) {
       cmocka_unit_test(test_put_and_get),
       cmocka_unit_test(test_life_of_a_record),
       cmocka_unit_test(test_life_halves_with_distance),
+      cmocka_unit_test(test_older_copies_cut_nothing_short),
       cmocka_unit_test(test_put_of_our_own_record),
       cmocka_unit_test(test_validation),
       cmocka_unit_test(test_filtering),
