@@ -2,6 +2,7 @@
  * its time-outs by one timer that runs while something is asked. */
 #include <ares.h>
 #include <arpa/nameser.h>
+#include <pthread.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -19,6 +20,7 @@
 typedef struct watch {
   uv_poll_t poll; /* first: a handle is its watch */
   struct watch *next;
+  kad__world *world; /* outlives `dns` */
   kad__dns *dns;
   ares_socket_t socket;
 } watch;
@@ -54,7 +56,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
 
 static void on_watch_closed(uv_handle_t *handle) {
   watch *w = (watch *)handle;
-  kad__release(&w->dns->world->allocator, w);
+  kad__release(&w->world->allocator, w);
 }
 
 static void unwatch(watch *w) {
@@ -84,6 +86,7 @@ static watch *new_watch(kad__dns *dns, ares_socket_t socket) {
     kad__release(&dns->world->allocator, w);
     return NULL;
   }
+  w->world = dns->world;
   w->dns = dns;
   w->socket = socket;
   w->next = dns->watches;
@@ -245,12 +248,28 @@ void kad__dns_resolve(kad__dns *dns, kad__id id, kad__resolve_query kind,
     ares_query(dns->channel, text, ns_c_in, ns_t_txt, on_text, q);
     return;
   }
-  struct ares_addrinfo_hints hints = {.ai_family = family_of(kind),
+  /* The swarm ranks addresses itself. */
+  struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT,
+                                      .ai_family = family_of(kind),
                                       .ai_socktype = SOCK_STREAM};
   ares_getaddrinfo(dns->channel, text, NULL, &hints, on_addresses, q);
 }
 
 /* ---- the resolver -------------------------------------------------------- */
+
+/* c-ares counts its users without a lock, and nodes have threads of their own:
+ * it is set up once, and stays. */
+static int library_status;
+
+static void init_library(void) {
+  library_status = ares_library_init(ARES_LIB_INIT_ALL);
+}
+
+static bool library_ready(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  return pthread_once(&once, init_library) == 0 &&
+         library_status == ARES_SUCCESS;
+}
 
 static int init_channel(kad__dns *dns) {
   struct ares_options options = {.timeout = ATTEMPT_MS,
@@ -258,11 +277,10 @@ static int init_channel(kad__dns *dns) {
                                  .sock_state_cb = on_socket_state,
                                  .sock_state_cb_data = dns};
   int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-  if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
+  if (!library_ready()) {
     return KAD_E_WORLD;
   }
   if (ares_init_options(&dns->channel, &options, mask) != ARES_SUCCESS) {
-    ares_library_cleanup();
     return KAD_E_WORLD;
   }
   return 0;
@@ -293,6 +311,14 @@ int kad__dns_new(kad__dns **out, kad__world *world) {
 void kad__dns_free(kad__dns *dns) {
   dns->closing = true;
   ares_destroy(dns->channel); /* ends every query and socket */
-  ares_library_cleanup();
   uv_close((uv_handle_t *)&dns->timer, on_timer_closed);
+}
+
+int kad__dns_set_servers(kad__world *world, const char *servers) {
+  int error = world->dns == NULL ? kad__dns_new(&world->dns, world) : 0;
+  if (error < 0) {
+    return error;
+  }
+  int status = ares_set_servers_ports_csv(world->dns->channel, servers);
+  return status == ARES_SUCCESS ? 0 : KAD_E_INVALID_ARGUMENT;
 }

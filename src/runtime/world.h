@@ -63,6 +63,10 @@ void kad__dns_free(kad__dns *dns);
 void kad__dns_resolve(kad__dns *dns, kad__id id, kad__resolve_query query,
                       kad_bytes name);
 
+/* For tests: asks these servers ("127.0.0.1:5353,...") instead of the system's.
+ * KAD_E_INVALID_ARGUMENT, and as kad__dns_new. */
+int kad__dns_set_servers(kad__world *world, const char *servers);
+
 /* The named error that belongs to libuv's. */
 int kad__world_error(int uv_error);
 
