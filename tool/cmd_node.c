@@ -10,6 +10,10 @@
 #include "session.h"
 #include "state.h"
 
+#ifdef KADMIUM_STORE
+#include <kadmium/sqlite_store.h>
+#endif
+
 typedef struct daemon_state {
   const tool_options *options;
   tool_output out;
@@ -144,22 +148,11 @@ static int run(daemon_state *d) {
   return TOOL_OK;
 }
 
-static int start(daemon_state *d, const kad_key_pair *identity) {
-  kad_node_options options;
-  tool_options listening = *d->options;
-  if (listening.listen.count == 0) {
-    listening.listen.items[listening.listen.count++] = "/ip4/0.0.0.0/tcp/4001";
-    listening.listen.items[listening.listen.count++] = "/ip6/::/tcp/4001";
-  }
-  tool_node_options(&options, &listening, identity);
-  int error = kad_node_new(&d->node, &options);
-  if (error < 0) {
-    return tool_fail(&d->out, error, "cannot start the node", NULL);
-  }
+/* Runs a node that has been made, to its end. */
+static int serve(daemon_state *d) {
   d->state_due = seconds() + TOOL_STATE_INTERVAL_S;
   if (d->options->state_file != NULL &&
       !tool_state_load(d->node, d->options->state_file, &d->out)) {
-    kad_node_free(d->node);
     return TOOL_FAILED;
   }
   if (d->out.json) {
@@ -167,9 +160,49 @@ static int start(daemon_state *d, const kad_key_pair *identity) {
   }
   int status = run(d);
   tool_control_free(d->control);
+  return status;
+}
+
+static int start(daemon_state *d, const kad_key_pair *identity,
+                 kad_store *store) {
+  kad_node_options options;
+  tool_options listening = *d->options;
+  if (listening.listen.count == 0) {
+    listening.listen.items[listening.listen.count++] = "/ip4/0.0.0.0/tcp/4001";
+    listening.listen.items[listening.listen.count++] = "/ip6/::/tcp/4001";
+  }
+  tool_node_options(&options, &listening, identity);
+  options.store = store;
+  int error = kad_node_new(&d->node, &options);
+  if (error < 0) {
+    return tool_fail(&d->out, error, "cannot start the node", NULL);
+  }
+  int status = serve(d);
   kad_node_free(d->node);
   return status;
 }
+
+#ifdef KADMIUM_STORE
+static int start_with_store(daemon_state *d, const kad_key_pair *identity) {
+  kad_store *store = NULL;
+  if (d->options->store_file == NULL) {
+    return start(d, identity, NULL);
+  }
+  int error = kad_sqlite_store_new(&store, kad_allocator_default(),
+                                   d->options->store_file);
+  if (error < 0) {
+    return tool_fail(&d->out, error, d->options->store_file,
+                     "move it away to start with an empty one");
+  }
+  int status = start(d, identity, store);
+  kad_store_free(store);
+  return status;
+}
+#else
+static int start_with_store(daemon_state *d, const kad_key_pair *identity) {
+  return start(d, identity, NULL);
+}
+#endif
 
 int tool_node(const tool_options *options) {
   daemon_state d = {.options = options};
@@ -179,7 +212,7 @@ int tool_node(const tool_options *options) {
   if (!tool_load_identity(&identity, options, &d.out)) {
     return TOOL_FAILED;
   }
-  int status = start(&d, identity);
+  int status = start_with_store(&d, identity);
   kad_key_pair_free(identity);
   return status;
 }

@@ -38,6 +38,13 @@ static bool read_state(tool_options *o, const char *value) {
   return value[0] != '\0';
 }
 
+#ifdef KADMIUM_STORE
+static bool read_store(tool_options *o, const char *value) {
+  o->store_file = value;
+  return value[0] != '\0';
+}
+#endif
+
 static bool address_fits(const char *text) {
   uint8_t binary[KAD_MULTIADDR_MAX];
   return kad_multiaddr_parse(binary, sizeof(binary), text) > 0;
@@ -199,6 +206,10 @@ static const spec specs[] = {
      TOOL_TAKES_KEY, read_key},
     {"--state", "FILE", "keep the routing table and own records over restarts",
      TOOL_TAKES_STATE, read_state},
+#ifdef KADMIUM_STORE
+    {"--store", "FILE", "keep records there instead of in memory",
+     TOOL_TAKES_STATE, read_store},
+#endif
     {"--listen", "ADDRESS", "listen there (repeatable)", TOOL_TAKES_LISTEN,
      read_listen},
     {"--announce", "ADDRESS", "tell others this address, too (repeatable)",

@@ -31,6 +31,7 @@ typedef struct tool_options {
   const char *command;
   const char *key_file;
   const char *state_file;
+  const char *store_file;
   tool_list listen;
   tool_list announce;
   tool_list bootstrap;
