@@ -1,0 +1,220 @@
+/* kad__host is the inside of kad_node: taken directly, because the table of
+ * FIND_NODE's figure is made by hand. */
+#include "server.h"
+
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "kademlia/state.h"
+#include "kadmium/multiaddr.h"
+#include "runtime/host.h"
+#include "wire/addresses.h"
+
+#define CALM_MS 200
+#define IDLE_TIMEOUT KAD_HOUR
+
+typedef struct server {
+  kad__host host;
+  int control;
+  uint64_t identified;
+  bool asked; /* the load waits for a mark */
+  bench_until until;
+  kad_time quiet_since;
+} server;
+
+typedef struct greeting {
+  kad_peer_id id;
+  struct sockaddr_in address;
+} greeting;
+
+/* ---- the table ----------------------------------------------------------- */
+
+static void offer_peer(kad__dht *dht, kad_random *random) {
+  /* The PeerId of an Ed25519 key, and a public and a private address. */
+  uint8_t id[38] = {0x00, 0x24, 0x08, 0x01, 0x12, 0x20};
+  uint8_t outside[8] = {KAD_MULTIADDR_IP4, 0, 0, 0, 0, KAD_MULTIADDR_TCP};
+  uint8_t inside[8] = {KAD_MULTIADDR_IP4, 10, 0, 0, 0, KAD_MULTIADDR_TCP};
+  kad_random_bytes(random, id + 6, 32);
+  kad_random_bytes(random, outside + 1, 4);
+  kad_random_bytes(random, inside + 2, 3);
+  outside[6] = inside[6] = 4001 >> 8;
+  outside[7] = inside[7] = 4001 & 0xff;
+  (void)kad__dht_add_address(dht, kad__bytes(id, sizeof(id)),
+                             kad__bytes(outside, sizeof(outside)), bench_now());
+  (void)kad__dht_add_address(dht, kad__bytes(id, sizeof(id)),
+                             kad__bytes(inside, sizeof(inside)), bench_now());
+}
+
+/* The peers exist in the table alone: nothing may look for them. */
+static void fill_table(kad__dht *dht, const bench_server_options *options) {
+  kad_random random;
+  kad_random_init_u64(&random, 1);
+  dht->config.bootstrap_throttle = KAD_TIME_NEVER;
+  dht->config.bootstrap_interval = KAD_TIME_NEVER;
+  dht->config.liveness_interval = KAD_TIME_NEVER;
+  dht->bootstrap_periodic = KAD_TIME_NEVER;
+  dht->bootstrap_automatic = KAD_TIME_NEVER;
+  if (options->bucket_size != 0) {
+    dht->table.bucket_size = options->bucket_size;
+  }
+  for (uint32_t i = 0; i < options->peers; i++) {
+    offer_peer(dht, &random);
+  }
+}
+
+/* ---- marks --------------------------------------------------------------- */
+
+static void take_mark(server *s, bench_mark *out) {
+  kad_node_status status;
+  kad__node_status(s->host.node, &status);
+  struct mallinfo2 heap = mallinfo2();
+  *out = (bench_mark){.cpu = bench_cpu(),
+                      .reads = bench_proc_value("/proc/self/io", "syscr"),
+                      .writes = bench_proc_value("/proc/self/io", "syscw"),
+                      .bytes_in = bench_proc_value("/proc/self/io", "rchar"),
+                      .bytes_out = bench_proc_value("/proc/self/io", "wchar"),
+                      .private_memory = bench_private_memory(),
+                      .heap = heap.uordblks + heap.hblkhd,
+                      .identified = s->identified,
+                      .connections = status.connections,
+                      .table = status.table_size};
+}
+
+static bool is_calm(const server *s) {
+  return bench_now() - s->quiet_since >= CALM_MS * KAD_MILLISECOND;
+}
+
+static bool is_time(const server *s) {
+  kad_node_status status;
+  kad__node_status(s->host.node, &status);
+  return s->asked && s->identified >= s->until.identified &&
+         (s->until.any_connections ||
+          status.connections == s->until.connections) &&
+         (!s->until.calm || is_calm(s));
+}
+
+static void answer(server *s) {
+  if (is_time(s)) {
+    bench_mark mark;
+    take_mark(s, &mark);
+    s->asked = false;
+    bench_write(s->control, &mark, sizeof(mark));
+  }
+}
+
+/* ---- the process --------------------------------------------------------- */
+
+static void take_events(server *s) {
+  kad_event event;
+  while (kad__node_poll(s->host.node, &event)) {
+    s->identified += event.type == KAD_EVENT_IDENTIFIED;
+  }
+}
+
+static void take_question(server *s) {
+  ssize_t n = read(s->control, &s->until, sizeof(s->until));
+  if (n <= 0) {
+    exit(0); /* the load has gone */
+  }
+  BENCH_CHECK(n == sizeof(s->until));
+  s->asked = true;
+}
+
+static int wait_ms(const server *s) {
+  uv_update_time(&s->host.world->loop);
+  int wait = uv_backend_timeout(&s->host.world->loop);
+  bool waits_for_calm = s->asked && s->until.calm;
+  return waits_for_calm && (wait < 0 || wait > CALM_MS) ? CALM_MS : wait;
+}
+
+static void serve(server *s) {
+  for (;;) {
+    struct pollfd fds[] = {
+        {.fd = uv_backend_fd(&s->host.world->loop), .events = POLLIN},
+        {.fd = s->control, .events = POLLIN}};
+    (void)poll(fds, KAD__COUNT(fds), wait_ms(s));
+    uv_run(&s->host.world->loop, UV_RUN_NOWAIT);
+    take_events(s);
+    if (fds[0].revents != 0) {
+      s->quiet_since = bench_now();
+    }
+    if (fds[1].revents != 0) {
+      take_question(s);
+    }
+    answer(s);
+  }
+}
+
+/* Where the node listens: /ip4/127.0.0.1/tcp/PORT/p2p/ID. */
+static void greet(server *s) {
+  greeting hello = {.id = *kad__node_id(s->host.node),
+                    .address = {.sin_family = AF_INET}};
+  kad_bytes list = kad__node_addresses(s->host.node);
+  kad_bytes address;
+  BENCH_CHECK(kad__addresses_next(&list, &address) && address.len > 8);
+  memcpy(&hello.address.sin_addr, address.data + 1, 4);
+  memcpy(&hello.address.sin_port, address.data + 6, 2);
+  bench_write(s->control, &hello, sizeof(hello));
+}
+
+static _Noreturn void run_server(int control,
+                                 const bench_server_options *options) {
+  const char *listen = "/ip4/127.0.0.1/tcp/0";
+  kad_node_options node = KAD_NODE_OPTIONS_INIT;
+  static server s;
+  node.listen = &listen;
+  node.listen_count = 1;
+  node.mode = KAD_MODE_SERVER;
+  node.max_connections = options->max_connections;
+  node.idle_timeout = IDLE_TIMEOUT;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  s.control = control;
+  s.quiet_since = bench_now();
+  BENCH_CHECK(kad__host_init(&s.host, &node) == 0);
+  if (options->peers > 0) {
+    fill_table(kad__node_dht(s.host.node), options);
+  }
+  uv_run(&s.host.world->loop, UV_RUN_NOWAIT);
+  take_events(&s);
+  greet(&s);
+  serve(&s);
+  exit(0);
+}
+
+void bench_server_start(bench_server *out,
+                        const bench_server_options *options) {
+  int ends[2];
+  greeting hello;
+  BENCH_CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  pid_t child = fork();
+  BENCH_CHECK(child >= 0);
+  if (child == 0) {
+    close(ends[0]);
+    run_server(ends[1], options);
+  }
+  close(ends[1]);
+  bench_read(ends[0], &hello, sizeof(hello));
+  *out = (bench_server){.process = child,
+                        .control = ends[0],
+                        .id = hello.id,
+                        .address = hello.address};
+}
+
+void bench_server_stop(bench_server *of) {
+  close(of->control);
+  waitpid(of->process, NULL, 0);
+}
+
+void bench_server_mark(bench_server *of, bench_mark *out,
+                       const bench_until *until) {
+  bench_write(of->control, until, sizeof(*until));
+  bench_read(of->control, out, sizeof(*out));
+}
