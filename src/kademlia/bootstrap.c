@@ -1,9 +1,9 @@
 /* Filling the table: a lookup of ourselves finds our neighbours, then one
- * lookup in each bucket farther than the nearest neighbour finds the rest. The
- * wire carries names, not points of the key space, so a target inside a bucket
- * must be a name whose hash falls there: for the wide buckets one is drawn at
- * random; for the narrow ones, where that would take thousands of hashes, a
- * peer that is known to be there serves.
+ * lookup in each bucket farther away finds the rest. The wire carries names, not
+ * points of the key space, so a target inside a bucket must be a name whose hash
+ * falls there: for the wide buckets one is drawn at random; for the narrow ones,
+ * where that would take thousands of hashes, a peer that is known to be there
+ * serves.
  *
  * It runs when the owner asks, by the clock, and soon after a peer came into a
  * table that is still short. One at a time starts by itself. */
@@ -111,12 +111,19 @@ static void progress(kad__dht *dht, kad__query *q, kad_time now) {
   kad__event_of_query(dht, q, &event, now);
 }
 
-/* Buckets as deep as our nearest neighbour's were filled by looking up
- * ourselves. */
+/* Looking up ourselves found our neighbours: everybody in the buckets deeper
+ * than that of the farthest of k. In a network of fewer than k, all but the
+ * bucket of our nearest neighbour are looked at. */
 static void begin_refreshing(kad__dht *dht, kad__query *q) {
+  const kad__candidate *results[KAD__SPREAD_MAX];
+  size_t count = kad__lookup_results(&q->lookup, results, KAD__SPREAD_MAX);
   int deepest = kad__table_deepest(&dht->table);
   q->bootstrap.refreshing = true;
   q->bootstrap.remaining = deepest < 0 ? 0 : (uint32_t)deepest;
+  if (count >= KAD__K) {
+    uint32_t known = kad__key_leading_zeros(&results[KAD__K - 1]->distance);
+    q->bootstrap.remaining = known < KAD__KEY_BITS ? known + 1 : 0;
+  }
 }
 
 /* A step ends as soon as its bucket needs nothing more. */

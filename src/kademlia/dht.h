@@ -284,6 +284,7 @@ typedef struct kad__dht_event {
   kad_bytes old_peer;
   kad_bytes key;
   kad__wire_record record;
+  bool best; /* RECORD_FOUND: none before it was better */
 } kad__dht_event;
 
 bool kad__dht_poll_event(kad__dht *dht, kad__dht_event *out);

@@ -187,11 +187,13 @@ static uint8_t weigh(kad__dht *dht, kad__query *q,
 }
 
 static void record_event(kad__dht *dht, kad__query *q, kad_bytes peer,
-                         const kad__wire_record *record, kad_time now) {
+                         const kad__wire_record *record, bool best,
+                         kad_time now) {
   kad__dht_event event = {.type = KAD__DHT_RECORD_FOUND,
                           .peer.id = peer,
                           .key = kad__query_key(q),
-                          .record = *record};
+                          .record = *record,
+                          .best = best};
   kad__event_of_query(dht, q, &event, now);
 }
 
@@ -210,7 +212,7 @@ static void get_begin(kad__dht *dht, kad__query *q, kad_time now) {
                              .ttl = kad__ttl_seconds(local.expires, now)};
   q->got++;
   weigh(dht, q, &record, (kad_bytes){0}, now);
-  record_event(dht, q, (kad_bytes){0}, &record, now);
+  record_event(dht, q, (kad_bytes){0}, &record, true, now);
 }
 
 static void get_take(kad__dht *dht, kad__query *q, kad__candidate *from,
@@ -229,7 +231,7 @@ static void get_take(kad__dht *dht, kad__query *q, kad__candidate *from,
   q->got++;
   note_hops(q, from);
   from->mark = weigh(dht, q, record, peer, now);
-  record_event(dht, q, peer, record, now);
+  record_event(dht, q, peer, record, from->mark == MARK_BEST, now);
 }
 
 /* Whom to give the best value: those that have a worse one, and of the closest

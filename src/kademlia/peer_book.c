@@ -11,6 +11,7 @@ typedef struct interned {
   kad__key key;       /* of a peer; unused for a list */
   uint32_t refs;
   uint32_t handle;
+  uint32_t hint; /* of a peer: the list that was last seen with it */
   uint32_t len;
   uint8_t bytes[];
 } interned;
@@ -83,6 +84,7 @@ static interned *pool_add(pool *p, const kad_allocator *allocator,
     return NULL;
   }
   item->refs = 0;
+  item->hint = 0;
   item->len = (uint32_t)bytes.len;
   memcpy(item->bytes, bytes.data, bytes.len);
   if (kad__map_add(&p->map, allocator, &item->node,
@@ -185,6 +187,26 @@ int kad__list_hold(kad__peer_book *book, kad__list_id *out, kad_bytes list) {
   item->refs++;
   *out = item->handle;
   return 0;
+}
+
+/* A peer comes again and again with the same list, so that one is tried before
+ * any hashing. A hint holds no reference: what it names may be gone, or another
+ * list by now, and counts only if the bytes are those. */
+int kad__list_hold_of(kad__peer_book *book, kad__list_id *out, kad_bytes list,
+                      kad__peer peer) {
+  interned *owner = book->peers.items[peer];
+  interned *last = book->lists.used > owner->hint && owner->hint != 0
+                       ? book->lists.items[owner->hint]
+                       : NULL;
+  if (last != NULL && list.len > 0 &&
+      kad__bytes_equal(kad__bytes(last->bytes, last->len), list)) {
+    last->refs++;
+    *out = last->handle;
+    return 0;
+  }
+  int error = kad__list_hold(book, out, list);
+  owner->hint = error == 0 ? *out : owner->hint;
+  return error;
 }
 
 void kad__list_ref(kad__peer_book *book, kad__list_id list) {

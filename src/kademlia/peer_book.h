@@ -37,6 +37,9 @@ const kad__key *kad__peer_key(const kad__peer_book *book, kad__peer peer);
 
 /* Finds or adds a list and takes a reference. KAD_E_NO_MEMORY. */
 int kad__list_hold(kad__peer_book *book, kad__list_id *out, kad_bytes list);
+/* The same, quicker when `peer` had that list the last time. */
+int kad__list_hold_of(kad__peer_book *book, kad__list_id *out, kad_bytes list,
+                      kad__peer peer);
 void kad__list_ref(kad__peer_book *book, kad__list_id list);
 void kad__list_unref(kad__peer_book *book, kad__list_id list);
 kad_bytes kad__list_bytes(const kad__peer_book *book, kad__list_id list);

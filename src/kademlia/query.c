@@ -386,8 +386,8 @@ static bool hear(kad__dht *dht, const kad__wire_peer *named, kad__heard *out,
   kad__list_merge(list, sizeof list, &len, named->addresses);
   bool usable =
       out->peer != dht->self && (len > 0 || kad__member_usable(dht, out->peer));
-  if (!usable ||
-      kad__list_hold(dht->book, &out->addresses, kad__bytes(list, len)) != 0) {
+  if (!usable || kad__list_hold_of(dht->book, &out->addresses,
+                                   kad__bytes(list, len), out->peer) != 0) {
     kad__peer_unref(dht->book, out->peer);
     return false;
   }

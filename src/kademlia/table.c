@@ -303,26 +303,31 @@ static void window_offer(window *w, kad__near item) {
   if (w->count == w->cap && !nearer(w, &item, &w->items[w->count - 1])) {
     return;
   }
+  kad__near *items = w->items;
   size_t at = w->count < w->cap ? w->count++ : w->count - 1;
-  while (at > w->begin && nearer(w, &item, &w->items[at - 1])) {
-    w->items[at] = w->items[at - 1];
+  while (at > w->begin && (item.distance < items[at - 1].distance ||
+                           nearer(w, &item, &items[at - 1]))) {
+    items[at] = items[at - 1];
     at--;
   }
-  w->items[at] = item;
+  items[at] = item;
 }
 
 static void window_bucket(window *w, const kad__bucket *b,
                           const kad__table_filter *f) {
+  const uint64_t target = w->target->w[0];
+  uint64_t limit = UINT64_MAX;
   w->begin = w->count;
   for (uint32_t i = 0; i < b->count; i++) {
     const kad__entry *e = &b->entries[i];
-    uint64_t d = e->key.w[0] ^ w->target->w[0];
-    if (w->count == w->cap && d > w->items[w->count - 1].distance) {
+    uint64_t d = e->key.w[0] ^ target;
+    if (d > limit || e->peer == f->skip ||
+        (e->flags & f->require) != f->require || (e->flags & f->reject) != 0) {
       continue;
     }
-    if (e->peer != f->skip && (e->flags & f->require) == f->require &&
-        (e->flags & f->reject) == 0) {
-      window_offer(w, (kad__near){d, e});
+    window_offer(w, (kad__near){d, e});
+    if (w->count == w->cap) {
+      limit = w->items[w->count - 1].distance;
     }
   }
 }
