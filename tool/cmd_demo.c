@@ -296,7 +296,7 @@ int tool_demo(const tool_options *options) {
       kad_random_init_system(&d.random) == 0) {
     status = run_demo(&d, options->nodes);
   }
-  for (size_t i = 0; i < d.count; i++) {
+  for (size_t i = 0; d.nodes != NULL && i < d.count; i++) {
     kad_node_free(d.nodes[i]);
   }
   free(d.first_address);

@@ -7,8 +7,8 @@
 
 static const tool_command commands[] = {
     {"node", "", "Run a node until it is interrupted.",
-     TOOL_TAKES_NETWORK | TOOL_TAKES_KEY | TOOL_TAKES_LISTEN |
-         TOOL_TAKES_STATE, 0, tool_node},
+     TOOL_TAKES_NETWORK | TOOL_TAKES_KEY | TOOL_TAKES_LISTEN | TOOL_TAKES_STATE,
+     0, tool_node},
     {"id", "", "Show the PeerId of an identity.", TOOL_TAKES_KEY, 0, tool_id},
     {"ping", "ADDRESS", "Measure the round trip to a peer.",
      TOOL_TAKES_NETWORK | TOOL_TAKES_COUNT, 1, tool_ping},

@@ -38,7 +38,7 @@ static unsigned hex_digit(char c) {
 static struct hex_block {
   struct hex_block *next;
   uint8_t bytes[];
-} *hex_blocks;
+} * hex_blocks;
 
 kad_bytes test_hex(const char *text) {
   size_t len = strlen(text) / 2;
@@ -101,9 +101,8 @@ static void *counted_resize(void *user, void *memory, size_t size) {
 }
 
 void test_allocator_init(test_allocator *t) {
-  *t = (test_allocator){
-      .allocator = {.alloc = counted_alloc,
-                    .resize = counted_resize,
-                    .release = counted_release,
-                    .user = t}};
+  *t = (test_allocator){.allocator = {.alloc = counted_alloc,
+                                      .resize = counted_resize,
+                                      .release = counted_release,
+                                      .user = t}};
 }

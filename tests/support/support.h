@@ -3,6 +3,7 @@
 #ifndef KAD_TESTS_SUPPORT_H
 #define KAD_TESTS_SUPPORT_H
 
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "base/bytes.h"
 #include "kadmium/error.h"
@@ -41,31 +40,31 @@ typedef struct test_allocator {
 
 void test_allocator_init(test_allocator *t);
 
-#define assert_bytes_equal(a, b)                       \
-  do {                                                 \
-    kad_bytes a_ = (a), b_ = (b);                      \
-    assert_int_equal(a_.len, b_.len);                  \
-    if (a_.len != 0) {                                 \
-      assert_memory_equal(a_.data, b_.data, a_.len);   \
-    }                                                  \
+#define assert_bytes_equal(a, b)                     \
+  do {                                               \
+    kad_bytes a_ = (a), b_ = (b);                    \
+    assert_int_equal(a_.len, b_.len);                \
+    if (a_.len != 0) {                               \
+      assert_memory_equal(a_.data, b_.data, a_.len); \
+    }                                                \
   } while (0)
 
 /* Fails with the error's name rather than its number. */
-#define assert_ok(expression)                                            \
-  do {                                                                   \
-    int result_ = (int)(expression);                                     \
-    if (result_ < 0) {                                                   \
-      fail_msg("%s: %s", #expression, kad_error_name(result_));          \
-    }                                                                    \
+#define assert_ok(expression)                                   \
+  do {                                                          \
+    int result_ = (int)(expression);                            \
+    if (result_ < 0) {                                          \
+      fail_msg("%s: %s", #expression, kad_error_name(result_)); \
+    }                                                           \
   } while (0)
 
-#define assert_error(expected, expression)                               \
-  do {                                                                   \
-    int result_ = (int)(expression);                                     \
-    if (result_ != (expected)) {                                         \
-      fail_msg("%s: %s, expected %s", #expression,                       \
-               kad_error_name(result_), kad_error_name(expected));       \
-    }                                                                    \
+#define assert_error(expected, expression)                                  \
+  do {                                                                      \
+    int result_ = (int)(expression);                                        \
+    if (result_ != (expected)) {                                            \
+      fail_msg("%s: %s, expected %s", #expression, kad_error_name(result_), \
+               kad_error_name(expected));                                   \
+    }                                                                       \
   } while (0)
 
 #endif

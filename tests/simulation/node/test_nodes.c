@@ -1,8 +1,7 @@
 /* Whole nodes, with real Noise and yamux, in virtual time: they join through
  * one of them, and what one stores, announces or is, every other finds. */
-#include "support.h"
-
 #include "simulator/simulator.h"
+#include "support.h"
 
 #define NODES 50
 #define PROTOCOL "/test/kad/1.0.0"
@@ -226,8 +225,8 @@ static void test_alone(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_alone),   cmocka_unit_test(test_fifty_nodes),
-      cmocka_unit_test(test_loss),    cmocka_unit_test(test_crashes),
+      cmocka_unit_test(test_alone), cmocka_unit_test(test_fifty_nodes),
+      cmocka_unit_test(test_loss),  cmocka_unit_test(test_crashes),
       cmocka_unit_test(test_trace),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

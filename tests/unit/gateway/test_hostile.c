@@ -219,7 +219,7 @@ static void test_a_proof(void **state) {
   assert_false(world_fetch(&w, 0, &m, bytes, &to));
   kad__record r;
   assert_true(w.nodes[0].store->ops->get(w.nodes[0].store, &r,
-                                           kad__bytes(some_id(0x77), 32)));
+                                         kad__bytes(some_id(0x77), 32)));
 }
 
 static void test_a_store_without_proof(void **state) {
@@ -237,7 +237,7 @@ static void test_a_store_without_proof(void **state) {
   assert_error(KAD_E_STATE, world_hand(&w, 0, &other, &request));
   assert_int_equal(counters()->unproved, 3);
   assert_false(w.nodes[0].store->ops->get(w.nodes[0].store, &r,
-                                            kad__bytes(some_id(0x77), 32)));
+                                          kad__bytes(some_id(0x77), 32)));
 }
 
 /* A forged source: the ping meets the true peer there, who is somebody else. */
