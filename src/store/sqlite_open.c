@@ -142,9 +142,8 @@ static int configure(kad__sqlite_store *m) {
   if (error == 0 && m->config.max_file > 0) {
     error = query_number(m, &page_size, "PRAGMA page_size");
     page_size = page_size > 0 ? page_size : 4096;
-    (void)snprintf(
-        text, sizeof text, "PRAGMA max_page_count = %llu",
-        (unsigned long long)(m->config.max_file / (uint64_t)page_size + 1));
+    unsigned long long pages = m->config.max_file / (uint64_t)page_size + 1;
+    (void)snprintf(text, sizeof text, "PRAGMA max_page_count = %llu", pages);
     error = error != 0 ? error : execute(m, text);
   }
   (void)sqlite3_wal_hook(m->db, on_commit, m);
