@@ -567,7 +567,9 @@ void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
       query_progressed(node, KAD_EVENT_PEER, r, event);
       return;
     case KAD__DHT_RECORD_FOUND:
-      query_progressed(node, KAD_EVENT_VALUE, r, event);
+      if (event->best) {
+        query_progressed(node, KAD_EVENT_VALUE, r, event);
+      }
       return;
     case KAD__DHT_PROVIDER_FOUND:
       query_progressed(node, KAD_EVENT_PROVIDER, r, event);

@@ -383,6 +383,41 @@ static void test_get_selects_and_corrects(void **state) {
   one_fini(&o);
 }
 
+/* Every record is told of, and whether a better one came before it. */
+static void test_get_marks_the_best(void **state) {
+  (void)state;
+  one o;
+  kad__query_id id;
+  static const struct {
+    const char *value;
+    bool best;
+  } answers[] = {{"better", true},
+                 {"worst", false},
+                 {"best one", true},
+                 {"better", false},
+                 {"best one", true}};
+  kad__dht_call calls[KAD__COUNT(answers)];
+  kad_bytes key = kad__bytes_of("/t/key");
+  one_setup(&o);
+  o.config.validators = &network;
+  o.config.parallelism = KAD__COUNT(answers);
+  one_start(&o);
+  for (unsigned i = 0; i < KAD__COUNT(answers); i++) {
+    one_add(&o, i + 1);
+  }
+  assert_ok(kad__dht_get(o.dht, &id, key, 0, o.now));
+  for (size_t i = 0; i < KAD__COUNT(answers); i++) {
+    calls[i] = one_call(&o);
+  }
+  for (size_t i = 0; i < KAD__COUNT(answers); i++) {
+    answer_record(&o, &calls[i], key, answers[i].value);
+    assert_true(one_event(&o, KAD__DHT_RECORD_FOUND));
+    assert_bytes_equal(o.event.record.value, kad__bytes_of(answers[i].value));
+    assert_int_equal(o.event.best, answers[i].best);
+  }
+  one_fini(&o);
+}
+
 /* Where nothing orders the values nobody is corrected: anybody could say
  * anything. */
 static void test_get_of_unordered_values(void **state) {
@@ -1008,6 +1043,7 @@ int main(void) {
       cmocka_unit_test(test_get_without_caching),
       cmocka_unit_test(test_get_finds_nothing),
       cmocka_unit_test(test_get_selects_and_corrects),
+      cmocka_unit_test(test_get_marks_the_best),
       cmocka_unit_test(test_get_of_unordered_values),
       cmocka_unit_test(test_put),
       cmocka_unit_test(test_put_to_all_of_few),
