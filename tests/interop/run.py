@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from harness import build, network, pairs
+from harness import build, network, pairs, records
 from harness.report import Report
 from harness.world import Programs
 
@@ -47,7 +47,9 @@ def main():
 
     programs = choose_programs(arguments.kadmium, arguments.stand_in)
     report = Report(arguments.only)
-    for scenario in itertools.chain(pairs.scenarios(), network.scenarios()):
+    # No peer has a command like `publish`.
+    of_records = () if arguments.stand_in else records.scenarios()
+    for scenario in itertools.chain(pairs.scenarios(), of_records, network.scenarios()):
         report.run(scenario, programs)
     sys.exit(report.finish())
 

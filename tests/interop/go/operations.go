@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ipfs/boxo/ipns"
+	"github.com/ipfs/boxo/path"
 	"github.com/ipfs/go-cid"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -30,6 +32,12 @@ type request struct {
 	Key   hexText `json:"key"`
 	Value hexText `json:"value"`
 	Count int     `json:"count"`
+	// A number, or one of the names that putting knows.
+	Quorum any `json:"quorum"`
+
+	Path      string `json:"path"`
+	Sequence  uint64 `json:"sequence"`
+	LifetimeS int    `json:"lifetime_s"`
 }
 
 // hexText is bytes written as 0x... .
@@ -79,6 +87,8 @@ func (n node) perform(ctx context.Context, r request) error {
 		return n.dht.PutValue(ctx, string(r.Key), r.Value)
 	case "get":
 		return n.get(ctx, r)
+	case "make-ipns":
+		return n.makeIPNS(r)
 	case "provide":
 		return n.dht.Provide(ctx, contentID(r.Key), true)
 	case "find-providers":
@@ -142,7 +152,11 @@ func (n node) closest(ctx context.Context, r request) error {
 }
 
 func (n node) get(ctx context.Context, r request) error {
-	value, err := n.dht.GetValue(ctx, string(r.Key), dht.Quorum(1))
+	quorum := 1
+	if wanted, isNumber := r.Quorum.(float64); isNumber {
+		quorum = int(wanted)
+	}
+	value, err := n.dht.GetValue(ctx, string(r.Key), dht.Quorum(quorum))
 	if err != nil {
 		return err
 	}
@@ -154,4 +168,25 @@ func (n node) findProviders(ctx context.Context, r request) {
 	for info := range n.dht.FindProvidersAsync(ctx, contentID(r.Key), r.Count) {
 		emitPeer(r.Tag, "provider", info)
 	}
+}
+
+// makeIPNS makes a record of this node's own name, and puts it nowhere.
+func (n node) makeIPNS(r request) error {
+	target, err := path.NewPath(r.Path)
+	if err != nil {
+		return err
+	}
+	key := n.host.Peerstore().PrivKey(n.host.ID())
+	until := time.Now().Add(time.Duration(r.LifetimeS) * time.Second)
+	record, err := ipns.NewRecord(key, target, r.Sequence, until, ipns.DefaultRecordTTL)
+	if err != nil {
+		return err
+	}
+	value, err := ipns.MarshalRecord(record)
+	if err != nil {
+		return err
+	}
+	emit(message{"tag": r.Tag, "type": "record",
+		"key": hexText(ipns.NameFromPeer(n.host.ID()).RoutingKey()), "value": hexText(value)})
+	return nil
 }

@@ -12,6 +12,8 @@ ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 IDENTITY_MULTIHASH = b"\x00\x24"
 SHA256_MULTIHASH = b"\x12\x20"
 RAW_CID = b"\x01\x55"
+IPNS_SIGNATURE_V2 = 8
+LENGTH_DELIMITED = 2
 ED25519_PUBLIC_KEY = b"\x08\x01\x12\x20"
 
 # The first test vector of RFC 8032: the key of a peer that no node has met, so that a node which
@@ -21,6 +23,10 @@ STRANGER = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a
 
 def hex_text(data):
     return "0x" + data.hex()
+
+
+def from_hex(text):
+    return bytes.fromhex(text[2:])
 
 
 def decode_base58(text):
@@ -45,10 +51,47 @@ class Record:
         self.key = hex_text(key)
         self.value = hex_text(value)
 
+    @staticmethod
+    def of_text(key, value):
+        return Record(from_hex(key), from_hex(value))
+
+    @staticmethod
+    def of_result(result):
+        return Record.of_text(result["key"], result["value"])
+
 
 def public_key_record(public_key):
     encoded = ED25519_PUBLIC_KEY + public_key
     return Record(b"/pk/" + IDENTITY_MULTIHASH + encoded, encoded)
+
+
+def protobuf_fields(data):
+    """The offset and length of the bytes of each length-delimited field, by its number."""
+    def varint(at):
+        number = shift = 0
+        while True:
+            number |= (data[at] & 0x7f) << shift
+            shift += 7
+            at += 1
+            if data[at - 1] < 0x80:
+                return number, at
+
+    fields, at = {}, 0
+    while at < len(data):
+        tag, at = varint(at)
+        number, at = varint(at)
+        if tag & 7 == LENGTH_DELIMITED:
+            fields[tag >> 3] = (at, number)
+            at += number
+    return fields
+
+
+def flip_ipns_signature(value):
+    """An IPNS record whose V2 signature has one bit wrong."""
+    record = bytearray(from_hex(value))
+    at, _ = protobuf_fields(record)[IPNS_SIGNATURE_V2]
+    record[at] ^= 1
+    return hex_text(record)
 
 
 def record_of(protocol, peer_id):

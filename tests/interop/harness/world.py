@@ -1,5 +1,8 @@
 """The programs of a scenario: started by kind, asked alike, ended together."""
 
+import os
+import tempfile
+
 from .process import Command, Node
 
 OURS = "kadmium"
@@ -34,7 +37,11 @@ class Tool:
         words = []
         for name, value in fields.items():
             words += [f"--{name}", str(value)] if name in FLAGS else [value]
-        return self._world.command(operation, *words, *self._network)
+        return self.run(operation, *words)
+
+    def run(self, *words):
+        """A command line as it stands."""
+        return self._world.command(*words, *self._network)
 
 
 class World:
@@ -44,6 +51,8 @@ class World:
         self.programs = programs
         self._nodes = []
         self._last_command = []
+        self._folder = tempfile.TemporaryDirectory()
+        self._paths = 0
 
     def __enter__(self):
         return self
@@ -51,6 +60,12 @@ class World:
     def __exit__(self, *_):
         for program in self._nodes + self._last_command:
             program.stop()
+        self._folder.cleanup()
+
+    def new_path(self):
+        """The path of a file that is not there yet."""
+        self._paths += 1
+        return os.path.join(self._folder.name, str(self._paths))
 
     def begin_node(self, kind, protocol, mode="server", bootstrap=None):
         """Starts a node without waiting for it."""

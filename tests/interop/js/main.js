@@ -3,6 +3,7 @@ import './with-resolvers.js'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
+import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify, identifyPush } from '@libp2p/identify'
 import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
@@ -11,6 +12,9 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
+import { createIPNSRecord, marshalIPNSRecord, multihashToIPNSRoutingKey } from 'ipns'
+import { ipnsSelector } from 'ipns/selector'
+import { ipnsValidator } from 'ipns/validator'
 import { createLibp2p } from 'libp2p'
 import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'
@@ -33,9 +37,12 @@ const toHex = bytes => '0x' + Buffer.from(bytes).toString('hex')
 const asText = items => items.map(String)
 
 // A record needs a validator for the first part of its key, on a private network as well.
+const PUBLIC_RECORDS = { validators: { ipns: ipnsValidator }, selectors: { ipns: ipnsSelector } }
 const PRIVATE_RECORDS = { validators: { interop: () => {} }, selectors: { interop: () => 0 } }
 
+const privateKey = await generateKeyPair('Ed25519')
 const node = await createLibp2p({
+  privateKey,
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
   connectionEncrypters: [noise()],
@@ -52,7 +59,7 @@ const node = await createLibp2p({
       clientMode: options.mode === 'client',
       peerInfoMapper: passthroughMapper,
       initialQuerySelfInterval: 100,
-      ...(options.protocol === PUBLIC_PROTOCOL ? {} : PRIVATE_RECORDS)
+      ...(options.protocol === PUBLIC_PROTOCOL ? PUBLIC_RECORDS : PRIVATE_RECORDS)
     })
   }
 })
@@ -108,6 +115,13 @@ const operations = {
     for await (const event of select('VALUE', events)) {
       yield { type: 'value', key, value: toHex(event.value), from: String(event.from) }
     }
+  },
+
+  // Makes a record of this node's own name, and puts it nowhere.
+  async * 'make-ipns' ({ path, sequence, lifetime_s: lifetime }) {
+    const record = await createIPNSRecord(privateKey, path, sequence, lifetime * 1000)
+    const key = multihashToIPNSRoutingKey(privateKey.publicKey.toMultihash())
+    yield { type: 'record', key: toHex(key), value: toHex(marshalIPNSRecord(record)) }
   },
 
   async * provide ({ key }) {

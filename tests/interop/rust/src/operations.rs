@@ -2,6 +2,7 @@
 //! become results.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     error::Error,
     time::{Duration, Instant},
@@ -10,7 +11,10 @@ use std::{
 use libp2p::{
     core::ConnectedPoint,
     identify,
-    kad::{self, GetProvidersOk, GetRecordOk, QueryId, QueryResult, Quorum, RecordKey},
+    kad::{
+        self, store::RecordStore, GetProvidersOk, GetRecordOk, QueryId, QueryResult, Quorum,
+        RecordKey,
+    },
     multiaddr::Protocol,
     ping,
     swarm::SwarmEvent,
@@ -61,6 +65,8 @@ enum Wait {
 enum Started {
     Query(QueryId, Goal),
     Wait(PeerId, Wait),
+    /// What this node's own store has.
+    Held(Option<kad::Record>),
     Done,
 }
 
@@ -133,6 +139,11 @@ impl Node {
                 self.queries.insert(id, (asker, goal));
             }
             Ok(Started::Wait(peer, wait)) => self.waits.push((peer, wait, asker)),
+            Ok(Started::Held(Some(record))) => {
+                answer_value(&asker, record, None);
+                asker.end(Ok(()));
+            }
+            Ok(Started::Held(None)) => asker.end(Err("not found".into())),
             Ok(Started::Done) => asker.end(Ok(())),
             Err(error) => asker.end(Err(error.to_string())),
         }
@@ -161,6 +172,11 @@ impl Node {
         }
         let key = bytes(request, "key")?;
         let record_key = RecordKey::new(&key);
+        if op == "local" {
+            return Ok(Started::Held(
+                kad.store_mut().get(&record_key).map(Cow::into_owned),
+            ));
+        }
         if op == "find-providers" {
             let goal = Goal::Providers(BTreeSet::new());
             return Ok(Started::Query(kad.get_providers(record_key), goal));
@@ -168,7 +184,10 @@ impl Node {
         let query = match op {
             "closest" => kad.get_closest_peers(key),
             "put" => {
-                let record = kad::Record::new(record_key, bytes(request, "value")?);
+                let mut record = kad::Record::new(record_key, bytes(request, "value")?);
+                record.expires = request["ttl_s"]
+                    .as_u64()
+                    .map(|ttl| Instant::now() + Duration::from_secs(ttl));
                 kad.put_record(record, Quorum::One)?
             }
             "get" => kad.get_record(record_key),
@@ -304,7 +323,7 @@ impl Node {
             }
             (_, QueryResult::GetRecord(found)) => {
                 if let GetRecordOk::FoundRecord(found) = found.map_err(|e| e.to_string())? {
-                    answer_value(asker, found);
+                    answer_value(asker, found.record, found.peer);
                     self.finish(id);
                 }
             }
@@ -350,11 +369,16 @@ fn answer_ping(asker: &Asker, result: &Result<Duration, ping::Failure>) {
     }
 }
 
-fn answer_value(asker: &Asker, found: kad::PeerRecord) {
+fn answer_value(asker: &Asker, record: kad::Record, from: Option<PeerId>) {
+    let left = record
+        .expires
+        .map(|expires| expires.saturating_duration_since(Instant::now()).as_secs());
     asker.emit(json!({
         "type": "value",
-        "key": hex_text(found.record.key.as_ref()),
-        "value": hex_text(&found.record.value),
-        "from": found.peer.map(|id| id.to_string()),
+        "key": hex_text(record.key.as_ref()),
+        "value": hex_text(&record.value),
+        "from": from.map(|id| id.to_string()),
+        "publisher": record.publisher.map(|id| id.to_string()),
+        "ttl_s": left.unwrap_or(0),
     }));
 }
