@@ -9,6 +9,9 @@
 #include "records.h"
 #include "results.h"
 
+/* Answers that make an IPNS record good enough (IPFS kad-dht specification). */
+#define IPNS_QUORUM 16
+
 /* The best value so far. */
 typedef struct best {
   tool_session session; /* first: results come with it */
@@ -79,6 +82,11 @@ static int run(best *b, const kad_request *request) {
   return status == TOOL_OK ? shown : status;
 }
 
+/* IPNS records change: one answer may be an old one. */
+static bool is_ipns(kad_bytes key) {
+  return key.len > 6 && memcmp(key.data, "/ipns/", 6) == 0;
+}
+
 int tool_get(const tool_options *options) {
   tool_key key;
   if (!tool_read_record_key(&key, options)) {
@@ -93,6 +101,9 @@ int tool_get(const tool_options *options) {
     return TOOL_USAGE;
   }
   request.quorum = options->quorum;
+  if (!options->has_quorum && is_ipns(request.key)) {
+    request.quorum = (kad_quorum){KAD_QUORUM_N, IPNS_QUORUM};
+  }
   best b = {.bytes = NULL};
   int status = TOOL_OK;
   if (!tool_session_open(&b.session, options, &status)) {

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+/* How long a command stays for what its user no longer waits for. */
+#define LINGER_S 3
+
 /* ---- signals ------------------------------------------------------------- */
 
 static volatile sig_atomic_t interrupted;
@@ -136,7 +139,32 @@ bool tool_session_open(tool_session *session, const tool_options *options,
   return true;
 }
 
+/* Lets records arrive that are still on their way: a put goes on to all of the
+ * closest peers when its quorum is met, and a get brings the best record to
+ * those that had none or a worse one. */
+static void finish_in_background(tool_session *session) {
+  kad_node_status status;
+  struct timespec start;
+  struct timespec now;
+  (void)clock_gettime(CLOCK_MONOTONIC, &start);
+  now = start;
+  kad_node_get_status(session->node, &status);
+  while (status.background > 0 && now.tv_sec - start.tv_sec < LINGER_S &&
+         !tool_interrupted()) {
+    kad_event event;
+    struct pollfd fd = {.fd = kad_node_fd(session->node), .events = POLLIN};
+    int timeout = kad_node_timeout(session->node);
+    tool_wait(&fd, 1, timeout < 0 || timeout > 100 ? 100 : timeout);
+    kad_node_drive(session->node);
+    while (kad_node_poll(session->node, &event)) {
+    }
+    kad_node_get_status(session->node, &status);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  }
+}
+
 void tool_session_close(tool_session *session) {
+  finish_in_background(session);
   kad_node_free(session->node);
   kad_key_pair_free(session->identity);
 }

@@ -145,6 +145,9 @@ typedef struct kad_node_status {
   uint32_t connections;
   uint32_t table_size; /**< peers in the routing table */
   uint32_t requests;   /**< running */
+  /** Requests that have ended and still bring records to peers that lacked
+   * them: a node that is freed now cuts them short. */
+  uint32_t background;
 } kad_node_status;
 
 KAD_API void kad_node_get_status(const kad_node *node, kad_node_status *out);

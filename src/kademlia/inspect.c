@@ -100,3 +100,12 @@ bool kad__dht_next_query(const kad__dht *dht, kad__query_id id,
   }
   return false;
 }
+
+size_t kad__dht_background(const kad__dht *dht) {
+  const kad__list *head = &dht->query_list;
+  size_t count = 0;
+  for (kad__list *link = head->next; link != head; link = link->next) {
+    count += KAD__CONTAINER(link, kad__query, link)->reported;
+  }
+  return count;
+}

@@ -51,4 +51,8 @@ bool kad__dht_query(const kad__dht *dht, kad__query_id id,
 bool kad__dht_next_query(const kad__dht *dht, kad__query_id id,
                          kad__query_view *out);
 
+/* Queries that have reported their end and still give records away: a node
+ * that leaves now would cut them short. */
+size_t kad__dht_background(const kad__dht *dht);
+
 #endif

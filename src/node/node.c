@@ -3,6 +3,7 @@
  * owner. A drive goes round until nobody has anything to say. */
 #include "base/alloc.h"
 #include "identity/digest.h"
+#include "kademlia/inspect.h"
 #include "kademlia/memory_store.h"
 #include "kadmium/multiaddr.h"
 #include "kadmium/version.h"
@@ -616,7 +617,8 @@ void kad__node_status(const kad__node *node, kad_node_status *out) {
       .server = kad__dht_get_mode(node->dht) == KAD__MODE_SERVER,
       .connections = (uint32_t)kad__swarm_connection_count(node->swarm),
       .table_size = (uint32_t)kad__dht_table_size(node->dht),
-      .requests = node->requests.all.len};
+      .requests = node->requests.all.len,
+      .background = (uint32_t)kad__dht_background(node->dht)};
 }
 
 bool kad__node_next_peer(const kad__node *node, uint64_t *cursor,
