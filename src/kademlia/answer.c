@@ -277,7 +277,7 @@ static int answer_add_provider(request *r) {
   if (entry == NULL) {
     return KAD_E_MESSAGE;
   }
-  kad__list_merge(list, sizeof list, &len, entry->addresses);
+  kad__dht_merge(r->dht, list, sizeof list, &len, entry->addresses);
   bool known =
       r->dht->config.no_addresses ||
       (r->asker != 0 && kad__member_addresses(r->dht, r->asker).len > 0);

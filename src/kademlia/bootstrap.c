@@ -1,9 +1,9 @@
 /* Filling the table: a lookup of ourselves finds our neighbours, then one
- * lookup in each bucket farther away finds the rest. The wire carries names, not
- * points of the key space, so a target inside a bucket must be a name whose hash
- * falls there: for the wide buckets one is drawn at random; for the narrow ones,
- * where that would take thousands of hashes, a peer that is known to be there
- * serves.
+ * lookup in each bucket farther away finds the rest. The wire carries names,
+ * not points of the key space, so a target inside a bucket must be a name whose
+ * hash falls there: for the wide buckets one is drawn at random; for the narrow
+ * ones, where that would take thousands of hashes, a peer that is known to be
+ * there serves.
  *
  * It runs when the owner asks, by the clock, and soon after a peer came into a
  * table that is still short. One at a time starts by itself. */

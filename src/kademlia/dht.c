@@ -24,7 +24,9 @@ void kad__dht_config_default(kad__dht_config *config) {
                               .max_recent = 1024,
                               .max_queries = 10000,
                               .max_events = 1024,
-                              .muted_events = 1u << KAD__DHT_INBOUND};
+                              .muted_events = 1u << KAD__DHT_INBOUND,
+                              .max_group_table = 3,
+                              .max_group_bucket = 2};
 }
 
 static bool config_valid(const kad__dht_config *c) {

@@ -87,6 +87,17 @@ typedef struct kad__dht_config {
   /* Makes a peer id out of 32 random bytes, for refreshing a bucket; returns
    * its length. NULL: an identity multihash of them. */
   size_t (*random_id)(uint8_t out[KAD__DHT_ID_MAX], const uint8_t random[32]);
+
+  /* The network's rules for addresses; all pure, `address_user` is theirs. */
+  void *address_user;
+  /* What is dialled, kept and told to others. NULL: everything. */
+  bool (*accept_address)(void *user, kad_bytes address);
+  /* The network to which an address belongs (IPv4 /16, IPv6 /32); 0: none that
+   * counts. Of one group at most so many peers are in the table, and in one
+   * bucket. NULL: no such bounds. */
+  uint64_t (*address_group)(void *user, kad_bytes address);
+  uint32_t max_group_table;  /* 3 */
+  uint32_t max_group_bucket; /* 2 */
 } kad__dht_config;
 
 /* Defaults as above; the pointers are zero and must be set. */
@@ -297,6 +308,7 @@ typedef struct kad__dht_counters {
   uint64_t requests[KAD__MESSAGE_TYPES]; /* answered, by type */
   uint64_t refused;                      /* inbound requests with an error */
   uint64_t calls, replies, failures, bad_replies;
+  uint64_t crowded; /* peers kept out of the table: their group is full */
 } kad__dht_counters;
 
 const kad__dht_counters *kad__dht_counters_get(const kad__dht *dht);

@@ -113,7 +113,7 @@ static void peer_take(kad__dht *dht, kad__query *q, kad__candidate *from,
     if (!kad__bytes_equal(named->id, kad__query_key(q))) {
       continue;
     }
-    kad__list_merge(list, sizeof list, &len, named->addresses);
+    kad__dht_merge(dht, list, sizeof list, &len, named->addresses);
     if (len > 0 || dht->config.no_addresses) {
       q->got = 1;
       note_hops(q, from);
@@ -365,7 +365,7 @@ static void provider_found(kad__dht *dht, kad__query *q,
     return;
   }
   if (peer != dht->self) {
-    kad__list_merge(list, sizeof list, &len, named->addresses);
+    kad__dht_merge(dht, list, sizeof list, &len, named->addresses);
   }
   if (len == 0 && peer != dht->self) {
     kad__list_merge(list, sizeof list, &len, kad__member_addresses(dht, peer));

@@ -141,23 +141,52 @@ static void entered(kad__dht *dht, kad__peer peer, kad__list_id addresses,
   kad__bootstrap_trigger(dht, now);
 }
 
-/* `tell`: also of a peer that finds no room. */
-static kad__routing_update enter(kad__dht *dht, kad__peer peer,
-                                 kad__list_id addresses, bool connected,
-                                 bool tell, kad_time now) {
+/* How a peer comes: told by the owner, reached by us, or answering again. */
+typedef enum arrival { TRUSTED, CONFIRMED, ANSWERED } arrival;
+
+/* Whom the owner vouches for is bound by no group. */
+static bool has_group_room(kad__dht *dht, kad__peer peer, uint16_t group,
+                           arrival how) {
+  uint32_t bucket =
+      kad__table_index(&dht->table, kad__peer_key(dht->book, peer));
+  if (how == TRUSTED || kad__dht_group_room(dht, group, bucket)) {
+    return true;
+  }
+  dht->counters.crowded++;
+  return false;
+}
+
+static int insert(kad__dht *dht, kad__peer peer, kad__list_id addresses,
+                  bool connected, arrival how, kad_time now) {
   kad__peer oldest;
-  kad__list_ref(dht->book, addresses);
+  uint16_t group = kad__dht_group(dht, kad__list_bytes(dht->book, addresses));
+  if (!has_group_room(dht, peer, group, how)) {
+    return KAD__INSERT_FULL;
+  }
   int result =
       kad__table_insert(&dht->table, peer, addresses, connected, now, &oldest);
+  if (result == KAD__INSERTED || result == KAD__INSERT_PENDING) {
+    entry_of(dht, peer)->group = group;
+  }
+  if (result == KAD__INSERT_PENDING) {
+    probe_entry(dht, kad__table_find(&dht->table, oldest), now);
+  }
+  return result;
+}
+
+static kad__routing_update enter(kad__dht *dht, kad__peer peer,
+                                 kad__list_id addresses, bool connected,
+                                 arrival how, kad_time now) {
   kad__routing_update update = KAD__ROUTING_FAILED;
+  kad__list_ref(dht->book, addresses);
+  int result = insert(dht, peer, addresses, connected, how, now);
   if (result == KAD__INSERTED) {
     entered(dht, peer, addresses, now);
     update = KAD__ROUTING_SUCCESS;
   } else if (result == KAD__INSERT_PENDING) {
     routing_event(dht, KAD__DHT_PENDING_ROUTABLE, peer, addresses, 0);
-    probe_entry(dht, kad__table_find(&dht->table, oldest), now);
     update = KAD__ROUTING_PENDING;
-  } else if (result == KAD__INSERT_FULL && tell) {
+  } else if (result == KAD__INSERT_FULL && how == CONFIRMED) {
     routing_event(dht, KAD__DHT_ROUTABLE, peer, addresses, 0);
   }
   kad__list_unref(dht->book, addresses);
@@ -186,7 +215,7 @@ void kad__member_answered(kad__dht *dht, kad__peer peer, kad_time now) {
   if (entry != NULL) {
     entry_alive(dht, entry, now);
   } else if (confirmed && !dht->config.manual_inserts) {
-    enter(dht, peer, addresses, true, false, now);
+    enter(dht, peer, addresses, true, ANSWERED, now);
   }
 }
 
@@ -298,6 +327,9 @@ static int entry_add_address(kad__dht *dht, kad__entry *entry,
     return KAD_E_NO_MEMORY;
   }
   kad__table_set_addresses(&dht->table, entry, list);
+  if (entry->group == 0) {
+    entry->group = kad__dht_group(dht, kad__list_bytes(dht->book, list));
+  }
   routing_event(dht, KAD__DHT_ROUTING_UPDATED, entry->peer, list, 0);
   kad__list_unref(dht->book, list);
   return 0;
@@ -340,7 +372,7 @@ static void newcomer(kad__dht *dht, kad__peer peer, kad__list_id list,
   } else if (dht->config.verify_peers) {
     verify(dht, peer, now);
   } else {
-    enter(dht, peer, list, true, true, now);
+    enter(dht, peer, list, true, CONFIRMED, now);
   }
 }
 
@@ -374,6 +406,9 @@ int kad__dht_peer_confirmed(kad__dht *dht, kad_bytes id, kad_bytes address,
   int error = kad__peer_book_hold(dht->book, &peer, id);
   if (error != 0) {
     return error;
+  }
+  if (!kad__dht_accepts(dht, address)) {
+    address = (kad_bytes){0};
   }
   error = confirm(dht, peer, address, now);
   kad__peer_unref(dht->book, peer);
@@ -429,7 +464,7 @@ void kad__dht_peer_known(kad__dht *dht, kad_bytes id, kad_bytes addresses) {
   if (!is_peer(dht, id) || kad__peer_book_hold(dht->book, &peer, id) != 0) {
     return;
   }
-  kad__list_merge(merged, sizeof merged, &len, addresses);
+  kad__dht_merge(dht, merged, sizeof merged, &len, addresses);
   kad__recent_item *item =
       entry_of(dht, peer) != NULL ? NULL : recent_hold(dht, peer);
   if (item != NULL &&
@@ -458,7 +493,7 @@ static kad__routing_update add_address(kad__dht *dht, kad__peer peer,
   }
   kad__routing_update update = KAD__ROUTING_FAILED;
   if (list != 0 || dht->config.no_addresses) {
-    update = enter(dht, peer, list, connected, false, now);
+    update = enter(dht, peer, list, connected, TRUSTED, now);
   }
   kad__list_unref(dht->book, list);
   return update;
@@ -467,7 +502,9 @@ static kad__routing_update add_address(kad__dht *dht, kad__peer peer,
 kad__routing_update kad__dht_add_address(kad__dht *dht, kad_bytes id,
                                          kad_bytes address, kad_time now) {
   kad__peer peer;
-  if (!is_peer(dht, id) || kad__peer_book_hold(dht->book, &peer, id) != 0) {
+  bool useful = dht->config.no_addresses || kad__dht_accepts(dht, address);
+  if (!is_peer(dht, id) || !useful ||
+      kad__peer_book_hold(dht->book, &peer, id) != 0) {
     return KAD__ROUTING_FAILED;
   }
   kad__routing_update update = add_address(dht, peer, address, now);

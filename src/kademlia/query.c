@@ -383,7 +383,7 @@ static bool hear(kad__dht *dht, const kad__wire_peer *named, kad__heard *out,
       kad__peer_book_hold(dht->book, &out->peer, named->id) != 0) {
     return false;
   }
-  kad__list_merge(list, sizeof list, &len, named->addresses);
+  kad__dht_merge(dht, list, sizeof list, &len, named->addresses);
   bool usable =
       out->peer != dht->self && (len > 0 || kad__member_usable(dht, out->peer));
   if (!usable || kad__list_hold_of(dht->book, &out->addresses,
@@ -395,6 +395,33 @@ static bool hear(kad__dht *dht, const kad__wire_peer *named, kad__heard *out,
   return true;
 }
 
+/* One answer that names many peers of one group is no chance: none of them is
+ * used (as in go-libp2p-kad-dht). */
+static size_t drop_crowds(kad__dht *dht, kad__heard *heard, size_t count) {
+  uint16_t groups[KAD__MESSAGE_CLOSER_MAX];
+  size_t kept = 0;
+  if (dht->config.address_group == NULL) {
+    return count;
+  }
+  for (size_t i = 0; i < count; i++) {
+    groups[i] =
+        kad__dht_group(dht, kad__list_bytes(dht->book, heard[i].addresses));
+  }
+  for (size_t i = 0; i < count; i++) {
+    uint32_t same = 0;
+    for (size_t j = 0; j < count; j++) {
+      same += groups[j] == groups[i];
+    }
+    if (groups[i] == 0 || same <= dht->config.max_group_table) {
+      heard[kept++] = heard[i];
+    } else {
+      kad__list_unref(dht->book, heard[i].addresses);
+      kad__peer_unref(dht->book, heard[i].peer);
+    }
+  }
+  return kept;
+}
+
 static void lookup_replied(kad__dht *dht, kad__query *q, kad__peer peer,
                            const kad__message *reply, kad_time now) {
   const kad__query_class *class = kad__query_class_of(q->kind);
@@ -403,6 +430,7 @@ static void lookup_replied(kad__dht *dht, kad__query *q, kad__peer peer,
   for (size_t i = 0; i < reply->closer_count; i++) {
     count += hear(dht, &reply->closer[i], &heard[count], now);
   }
+  count = drop_crowds(dht, heard, count);
   kad__candidate *from = kad__lookup_find(&q->lookup, peer);
   if (class->take != NULL && from != NULL) {
     class->take(dht, q, from, reply, now);

@@ -9,6 +9,7 @@
  *   bootstrap.c  filling the table, by request, by clock and when it is short
  *   jobs.c       records kept alive: replication, publication
  *   event.c      what the owner is told
+ *   addresses.c  the network's rules for addresses
  */
 #ifndef KAD_KADEMLIA_STATE_H
 #define KAD_KADEMLIA_STATE_H
@@ -204,6 +205,17 @@ static inline uint64_t kad__dht_wall(const kad__dht *dht, kad_time now) {
 
 /* Seconds left, as on the wire: 0 never expires, at least 1 otherwise. */
 uint32_t kad__ttl_seconds(kad_time expires, kad_time now);
+
+/* ---- addresses.c -------------------------------------------------------- */
+
+/* As kad__list_merge, of those addresses that the network accepts. */
+void kad__dht_merge(const kad__dht *dht, uint8_t *out, size_t cap, size_t *len,
+                    kad_bytes from);
+bool kad__dht_accepts(const kad__dht *dht, kad_bytes address);
+/* The group of a list: that of its first address which has one; 0: none. */
+uint16_t kad__dht_group(const kad__dht *dht, kad_bytes list);
+/* False when the table has as many peers of that group as it may. */
+bool kad__dht_group_room(const kad__dht *dht, uint16_t group, uint32_t bucket);
 
 /* ---- members.c ---------------------------------------------------------- */
 

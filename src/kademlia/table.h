@@ -25,7 +25,7 @@ typedef struct kad__entry {
   uint32_t seen;    /* second at which it last proved to be alive */
   uint8_t failures; /* since then */
   uint8_t flags;
-  uint16_t group; /* for the embedder's address groups; unused by the table */
+  uint16_t group; /* of its addresses, see addresses.c; 0: none */
 } kad__entry;
 
 typedef struct kad__pending {

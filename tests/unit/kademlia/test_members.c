@@ -507,6 +507,98 @@ static void test_rest_is_cheap(void **state) {
   assert_int_equal(o.memory.live, 0);
 }
 
+/* ---- rules for addresses ------------------------------------------------ */
+
+static bool even_only(void *user, kad_bytes address) {
+  (void)user;
+  return address.len == 4 && kad__load32(address.data) % 2 == 0;
+}
+
+/* Networks of a hundred numbers each. */
+static uint64_t hundreds(void *user, kad_bytes address) {
+  (void)user;
+  return address.len == 4 ? 1 + kad__load32(address.data) / 100 : 0;
+}
+
+static void test_only_accepted_addresses(void **state) {
+  (void)state;
+  one o;
+  kad__query_id id;
+  one_setup(&o);
+  o.config.accept_address = even_only;
+  one_start(&o);
+  confirm(&o, 3);
+  assert_true(one_event(&o, KAD__DHT_UNROUTABLE));
+  assert_int_equal(
+      kad__dht_add_address(o.dht, one_id(3), one_address(3), o.now),
+      KAD__ROUTING_FAILED);
+  confirm(&o, 2);
+  assert_int_equal(kad__dht_table_size(o.dht), 1);
+  assert_ok(kad__dht_find_closest(o.dht, &id, one_id(9), 20, o.now));
+  kad__dht_call call = one_call(&o);
+  /* What cannot be dialled is not heard of (K-22). */
+  one_closer(&o, &call, (unsigned[]){5, 7, 8}, 3);
+  call = one_call(&o);
+  assert_int_equal(one_peer_of(&call), 8);
+  one_no_call(&o);
+  /* Nor kept of a provider. */
+  kad__message m;
+  kad__message_init(&m, KAD__ADD_PROVIDER);
+  m.key = one_id(5);
+  m.provider_count = 1;
+  m.providers[0] = (kad__wire_peer){.id = one_id(7), .addresses = one_list(7)};
+  assert_error(KAD_E_MESSAGE, one_ask(&o, 7, &m));
+  one_fini(&o);
+}
+
+/* Of one network few enter, however many they are (G-01). */
+static void test_groups(void **state) {
+  (void)state;
+  one o;
+  one_setup(&o);
+  o.config.address_group = hundreds;
+  one_start(&o);
+  for (unsigned i = 100; i < 200; i++) {
+    confirm(&o, i);
+  }
+  assert_int_equal(kad__dht_table_size(o.dht), 3);
+  assert_int_equal(kad__dht_counters_get(o.dht)->crowded, 97);
+  for (unsigned i = 201; i < 299; i += 2) {
+    confirm(&o, i);
+  }
+  /* These are all in one bucket. */
+  assert_int_equal(kad__dht_table_size(o.dht), 5);
+  /* Whom the owner names is welcome. */
+  one_add(&o, 151);
+  assert_int_equal(kad__dht_table_size(o.dht), 6);
+  /* Who leaves makes room. */
+  assert_true(kad__dht_remove_peer(o.dht, one_id(201)));
+  confirm(&o, 299);
+  assert_int_equal(kad__dht_table_size(o.dht), 6);
+  one_fini(&o);
+}
+
+static void test_crowded_answers(void **state) {
+  (void)state;
+  one o;
+  kad__query_id id;
+  one_setup(&o);
+  o.config.address_group = hundreds;
+  one_start(&o);
+  one_add(&o, 1);
+  assert_ok(kad__dht_find_closest(o.dht, &id, one_id(9), 20, o.now));
+  kad__dht_call call = one_call(&o);
+  one_closer(&o, &call, (unsigned[]){101, 102, 201, 103, 104, 301}, 6);
+  unsigned asked[2];
+  for (int i = 0; i < 2; i++) {
+    call = one_call(&o);
+    asked[i] = one_peer_of(&call);
+  }
+  one_no_call(&o);
+  assert_int_equal(asked[0] + asked[1], 502);
+  one_fini(&o);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_confirmed_peers_enter),
@@ -530,6 +622,9 @@ int main(void) {
       cmocka_unit_test(test_liveness),
       cmocka_unit_test(test_memory_of_strangers_is_bounded),
       cmocka_unit_test(test_rest_is_cheap),
+      cmocka_unit_test(test_only_accepted_addresses),
+      cmocka_unit_test(test_groups),
+      cmocka_unit_test(test_crowded_answers),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

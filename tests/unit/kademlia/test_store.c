@@ -348,10 +348,10 @@ static void test_nobody_squats_a_key(void **state) {
   /* Renewing is always allowed. */
   assert_ok(
       f.s->ops->add_provider(f.s,
-                               &(kad__provider){.key = number(1),
-                                                .provider = list[3].provider,
-                                                .expires = 2 * KAD_HOUR},
-                               false));
+                             &(kad__provider){.key = number(1),
+                                              .provider = list[3].provider,
+                                              .expires = 2 * KAD_HOUR},
+                             false));
   fini(&f);
 }
 
