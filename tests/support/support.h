@@ -3,7 +3,7 @@
 #ifndef KAD_TESTS_SUPPORT_H
 #define KAD_TESTS_SUPPORT_H
 
-#include <cmocka.h>
+/* clang-format off: cmocka.h wants others before it */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
+/* clang-format on */
 
 #include "base/bytes.h"
 #include "kadmium/error.h"
