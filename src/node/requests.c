@@ -556,6 +556,21 @@ static void query_progressed(kad__node *node, kad_event_type type,
   kad__node_emit(node, &out);
 }
 
+/* Whom the owner looked for will be named by its id alone in what follows. */
+static void remember_addresses(kad__node *node, const kad__dht_event *event,
+                               kad_time now) {
+  kad_peer_id peer;
+  kad_bytes rest = event->peer.addresses;
+  kad_bytes address;
+  if (!kad__node_peer_id(&peer, event->peer.id)) {
+    return;
+  }
+  while (kad__addresses_next(&rest, &address)) {
+    (void)kad__peerstore_add(kad__swarm_peerstore(node->swarm), &peer, address,
+                             KAD__ADDRESS_TEMPORARY, now);
+  }
+}
+
 void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
                              kad_time now) {
   kad__request *r = find_running(node, QUERYING, event->query);
@@ -564,6 +579,9 @@ void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
   }
   switch (event->type) {
     case KAD__DHT_PEER_FOUND:
+      if (r->request.operation == KAD_FIND_PEER) {
+        remember_addresses(node, event, now);
+      }
       query_progressed(node, KAD_EVENT_PEER, r, event);
       return;
     case KAD__DHT_RECORD_FOUND:

@@ -348,6 +348,30 @@ static void test_put_to(void **state) {
   network_close(&n);
 }
 
+/* Who was found can be named by its id. */
+static void test_found_then_named(void **state) {
+  static const kad_operation operations[] = {KAD_CONNECT, KAD_PING, KAD_PUT_TO};
+  (void)state;
+  for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+    network n;
+    network_open(&n, 14);
+    network_grow(&n, 4);
+    n.config.mode = KAD_MODE_CLIENT;
+    uint32_t client = network_add(&n, 0);
+    kad_request r = KAD_REQUEST_INIT(KAD_FIND_PEER);
+    r.peer = *kad__simulator_id(n.sim, 2);
+    r.key = kad__bytes_of("key");
+    r.value = kad__bytes_of("value");
+    kad__simulator_result result =
+        network_finish(&n, client, network_start(&n, client, &r), LIMIT);
+    assert_ok(result.end.error);
+    r.operation = operations[i];
+    result = network_finish(&n, client, network_start(&n, client, &r), LIMIT);
+    assert_ok(result.end.error);
+    network_close(&n);
+  }
+}
+
 /* "all" and "majority" ask more peers than "one". */
 static void test_quorum_of_get(void **state) {
   (void)state;
@@ -437,6 +461,7 @@ int main(void) {
       cmocka_unit_test(test_connect_to_another),
       cmocka_unit_test(test_stop_providing),
       cmocka_unit_test(test_put_to),
+      cmocka_unit_test(test_found_then_named),
       cmocka_unit_test(test_quorum_of_get),
       cmocka_unit_test(test_limit),
       cmocka_unit_test(test_freed_while_running),
