@@ -3,7 +3,8 @@
 #ifndef KAD_TESTS_SUPPORT_H
 #define KAD_TESTS_SUPPORT_H
 
-/* clang-format off: cmocka.h wants others before it */
+/* cmocka.h wants others before it. */
+/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
