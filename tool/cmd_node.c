@@ -21,6 +21,7 @@ typedef struct daemon_state {
   tool_control *control; /* NULL without --json */
   bool listening;
   int listen_error;
+  json_t *early;    /* lines that wait for the one with the addresses */
   time_t state_due; /* when the state is written next */
 } daemon_state;
 
@@ -48,6 +49,7 @@ static void say_failure(daemon_state *d, const kad_event *event,
 /* What a person wants to see of the node's life. */
 static void say(daemon_state *d, const kad_event *event) {
   char id[KAD_PEER_ID_TEXT_MAX];
+  char agent[128];
   switch (event->type) {
     case KAD_EVENT_LISTENING:
       say_addresses(event);
@@ -60,14 +62,35 @@ static void say(daemon_state *d, const kad_event *event) {
       break;
     case KAD_EVENT_IDENTIFIED:
       if (d->out.verbose) {
-        tool_note(&d->out, "peer %s is %.*s", tool_peer_text(id, &event->peer),
-                  (int)event->agent.len, (const char *)event->agent.data);
+        tool_note(&d->out, "peer %s is %s", tool_peer_text(id, &event->peer),
+                  tool_peer_chosen(agent, sizeof(agent), event->agent));
       }
       break;
     default:
       break;
   }
   fflush(stdout);
+}
+
+/* The first line is the one with the addresses. */
+static void print(daemon_state *d, const kad_event *event) {
+  json_t *object = event->type == KAD_EVENT_MODE && !d->listening
+                       ? NULL
+                       : tool_event_json(event);
+  size_t i;
+  json_t *line;
+  if (object == NULL) {
+    return;
+  }
+  if (!d->listening) {
+    json_array_append_new(d->early, object);
+    return;
+  }
+  tool_print_json(object, NULL);
+  json_array_foreach(d->early, i, line) {
+    tool_print_json(json_incref(line), NULL);
+  }
+  json_array_clear(d->early);
 }
 
 static void take_event(daemon_state *d, const kad_event *event) {
@@ -81,17 +104,10 @@ static void take_event(daemon_state *d, const kad_event *event) {
   if (event->type == KAD_EVENT_DIAL_FAILED) {
     say_failure(d, event, "cannot join through");
   }
-  if (!d->out.json) {
+  if (d->out.json) {
+    print(d, event);
+  } else if (d->listening || event->type == KAD_EVENT_MODE) {
     say(d, event);
-    return;
-  }
-  /* The first line is the one with the addresses. */
-  if (event->type == KAD_EVENT_MODE && !d->listening) {
-    return;
-  }
-  json_t *object = tool_event_json(event);
-  if (object != NULL) {
-    tool_print_json(object, NULL);
   }
 }
 
@@ -140,6 +156,9 @@ static int run(daemon_state *d) {
     if (d->listen_error != 0 && !d->listening) {
       return tool_fail(&d->out, d->listen_error, "cannot listen anywhere",
                        "choose another --listen address");
+    }
+    if (tool_stdout_broken()) {
+      return TOOL_FAILED; /* main says so */
     }
     wait_for_work(d);
   }
@@ -205,14 +224,15 @@ static int start_with_store(daemon_state *d, const kad_key_pair *identity) {
 #endif
 
 int tool_node(const tool_options *options) {
-  daemon_state d = {.options = options};
+  daemon_state d = {.options = options, .early = json_array()};
   kad_key_pair *identity = NULL;
   tool_output_init(&d.out, options);
   tool_catch_signals();
-  if (!tool_load_identity(&identity, options, &d.out)) {
-    return TOOL_FAILED;
+  int status = TOOL_FAILED;
+  if (tool_load_identity(&identity, options, &d.out)) {
+    status = start_with_store(&d, identity);
   }
-  int status = start_with_store(&d, identity);
   kad_key_pair_free(identity);
+  json_decref(d.early);
   return status;
 }

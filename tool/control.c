@@ -131,36 +131,38 @@ static const struct operation *find_operation(const char *name) {
   return NULL;
 }
 
+/* A count: none, or a number from 1. */
+static bool read_count(uint32_t *out, const json_t *count) {
+  json_int_t number = json_integer_value(count);
+  *out = 0;
+  if (count == NULL) {
+    return true;
+  }
+  if (!json_is_integer(count) || number < 1 || number > UINT32_MAX) {
+    return false;
+  }
+  *out = (uint32_t)number;
+  return true;
+}
+
 static bool read_quorum(kad_quorum *out, const json_t *quorum) {
-  const char *text = json_string_value(quorum);
   *out = (kad_quorum){KAD_QUORUM_ONE, 1};
   if (quorum == NULL) {
     return true;
   }
   if (json_is_integer(quorum)) {
-    *out = (kad_quorum){KAD_QUORUM_N, (uint32_t)json_integer_value(quorum)};
-    return out->n > 0;
-  }
-  if (text == NULL) {
-    return false;
-  }
-  if (strcmp(text, "majority") == 0) {
-    out->kind = KAD_QUORUM_MAJORITY;
-  } else if (strcmp(text, "all") == 0) {
-    out->kind = KAD_QUORUM_ALL;
-  } else if (strcmp(text, "one") != 0) {
     out->kind = KAD_QUORUM_N;
-    out->n = (uint32_t)strtoul(text, NULL, 10);
+    return read_count(&out->n, quorum);
   }
-  return out->n > 0;
+  const char *text = json_string_value(quorum);
+  return text != NULL && tool_quorum_parse(out, text);
 }
 
 static bool read_common(parameters *p, const tool_control *control,
                         const json_t *command) {
-  const json_t *count = json_object_get(command, "count");
   p->request.timeout = control->options->timeout;
-  p->request.count = (uint32_t)json_integer_value(count);
-  return read_quorum(&p->request.quorum, json_object_get(command, "quorum"));
+  return read_count(&p->request.count, json_object_get(command, "count")) &&
+         read_quorum(&p->request.quorum, json_object_get(command, "quorum"));
 }
 
 /* ---- answers ------------------------------------------------------------- */
@@ -318,6 +320,9 @@ void tool_control_read(tool_control *control) {
   }
   if (n <= 0) {
     control->ended = true;
+    if (control->len > 0) { /* a last line without its end */
+      run_line(control, control->line, control->len);
+    }
     return;
   }
   control->len += (size_t)n;

@@ -1,9 +1,12 @@
 /* kadmium: one table of commands, one file for each. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
+#include "output.h"
 
 static const tool_command commands[] = {
     {"node", "", "Run a node until it is interrupted.",
@@ -79,8 +82,19 @@ static int run(const tool_command *command, int argc, char **argv) {
   }
 }
 
-int main(int argc, char **argv) {
-  signal(SIGPIPE, SIG_IGN);
+/* A descriptor that is missing would be given to the next socket, and what is
+ * printed would go there. */
+static void open_missing_descriptors(void) {
+  int fd;
+  do {
+    fd = open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) {
+    close(fd);
+  }
+}
+
+static int run_command_line(int argc, char **argv) {
   if (argc < 2) {
     usage(stderr);
     return TOOL_USAGE;
@@ -100,4 +114,15 @@ int main(int argc, char **argv) {
     return TOOL_USAGE;
   }
   return run(command, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv) {
+  open_missing_descriptors();
+  signal(SIGPIPE, SIG_IGN);
+  int status = run_command_line(argc, argv);
+  if (tool_stdout_broken()) {
+    fprintf(stderr, "kadmium: cannot write to standard output\n");
+    return status == TOOL_OK ? TOOL_FAILED : status;
+  }
+  return status;
 }

@@ -109,22 +109,26 @@ static bool read_nodes(tool_options *o, const char *value) {
   return read_number(&o->nodes, value) && o->nodes >= 2 && o->nodes <= 500;
 }
 
-static bool read_quorum(tool_options *o, const char *value) {
+bool tool_quorum_parse(kad_quorum *out, const char *text) {
   static const struct {
     const char *name;
     kad_quorum_kind kind;
   } kinds[] = {{"one", KAD_QUORUM_ONE},
                {"majority", KAD_QUORUM_MAJORITY},
                {"all", KAD_QUORUM_ALL}};
-  o->has_quorum = true;
   for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-    if (strcmp(value, kinds[i].name) == 0) {
-      o->quorum.kind = kinds[i].kind;
+    if (strcmp(text, kinds[i].name) == 0) {
+      *out = (kad_quorum){kinds[i].kind, 1};
       return true;
     }
   }
-  o->quorum.kind = KAD_QUORUM_N;
-  return read_number(&o->quorum.n, value);
+  out->kind = KAD_QUORUM_N;
+  return read_number(&out->n, text);
+}
+
+static bool read_quorum(tool_options *o, const char *value) {
+  o->has_quorum = true;
+  return tool_quorum_parse(&o->quorum, value);
 }
 
 static bool read_to(tool_options *o, const char *value) {

@@ -86,6 +86,9 @@ enum { TOOL_RUN, TOOL_HELP, TOOL_BAD };
 int tool_parse(tool_options *out, const tool_command *command, int argc,
                char **argv);
 
+/* Reads one, majority, all or a number. */
+bool tool_quorum_parse(kad_quorum *out, const char *text);
+
 /* Prints what `command` does and takes. */
 void tool_help(const tool_command *command);
 

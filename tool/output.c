@@ -129,9 +129,23 @@ const char *tool_peer_text(char out[KAD_PEER_ID_TEXT_MAX],
   return out;
 }
 
+const char *tool_peer_chosen(char *out, size_t cap, kad_bytes text) {
+  size_t len = text.len < cap ? text.len : cap - 1;
+  for (size_t i = 0; i < len; i++) {
+    out[i] =
+        (char)(text.data[i] < 0x20 || text.data[i] > 0x7e ? '?' : text.data[i]);
+  }
+  out[len] = '\0';
+  return out;
+}
+
 static void abort_without_memory(void) {
   fputs("kadmium: out of memory\n", stderr);
   exit(TOOL_FAILED);
+}
+
+bool tool_stdout_broken(void) {
+  return fflush(stdout) != 0 || ferror(stdout) != 0;
 }
 
 void tool_print_json(json_t *object, const json_t *tag) {

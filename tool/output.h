@@ -23,6 +23,10 @@ void tool_output_init(tool_output *out, const tool_options *options);
  * (may be NULL) becomes its "tag". */
 void tool_print_json(json_t *object, const json_t *tag);
 
+/* True once something could not be written to stdout: nobody takes what we say,
+ * or the disk is full. */
+bool tool_stdout_broken(void);
+
 /* The JSON object of an event of the library; NULL when it is not shown. */
 json_t *tool_event_json(const kad_event *event);
 
@@ -56,6 +60,10 @@ const char *tool_address_text(char out[KAD_MULTIADDR_TEXT_MAX],
 /* The text of an id in `out`. */
 const char *tool_peer_text(char out[KAD_PEER_ID_TEXT_MAX],
                            const kad_peer_id *peer);
+
+/* Text that a peer chose, for a terminal: `out` gets at most `cap` - 1
+ * characters of it, and what could steer the terminal becomes '?'. */
+const char *tool_peer_chosen(char *out, size_t cap, kad_bytes text);
 
 static inline double tool_ms(kad_time t) {
   return (double)t / 1e6;

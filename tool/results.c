@@ -49,6 +49,24 @@ static void ignore(tool_session *session, const kad_event *event) {
   (void)event;
 }
 
+/* A peer is named by its id: where it is must be found before anything can be
+ * sent to it. */
+static bool run_store(tool_session *session, const kad_request *request,
+                      const char **what, kad_event *end) {
+  if (request->operation == KAD_PUT_TO) {
+    kad_request find = KAD_REQUEST_INIT(KAD_FIND_PEER);
+    find.peer = request->peer;
+    if (!tool_session_run(session, &find, ignore, end)) {
+      return false;
+    }
+    if (end->error < 0) {
+      *what = "looking for the peer to store at";
+      return true;
+    }
+  }
+  return tool_session_run(session, request, ignore, end);
+}
+
 int tool_session_store(const tool_options *options, const kad_request *request,
                        const char *what, const char *verb) {
   tool_session session;
@@ -57,7 +75,7 @@ int tool_session_store(const tool_options *options, const kad_request *request,
   if (!tool_session_open(&session, options, &status)) {
     return status;
   }
-  if (!tool_session_run(&session, request, ignore, &end)) {
+  if (!run_store(&session, request, &what, &end)) {
     tool_note(&session.out, "interrupted");
     tool_session_close(&session);
     return TOOL_INTERRUPTED;
