@@ -22,6 +22,8 @@ typedef struct demo {
   size_t ready;
   char *first_address;
   kad_random random;
+  struct timespec started;
+  uint32_t requests; /* that all steps made */
   int failures;
 } demo;
 
@@ -143,6 +145,20 @@ static kad_time elapsed_since(const struct timespec *start) {
   return ns < 0 ? 0 : (kad_time)ns;
 }
 
+static void show_joined(const demo *d, kad_time elapsed, double known) {
+  if (d->out.json) {
+    tool_print_json(json_pack("{s:s, s:I, s:f, s:f}", "type", "joined", "nodes",
+                              (json_int_t)d->count, "known", known,
+                              "elapsed_ms", tool_ms(elapsed)),
+                    NULL);
+    return;
+  }
+  printf(
+      "%zu nodes on loopback, joined through one of them in %.0f ms;\n"
+      "each knows %.1f others.\n\n",
+      d->count, tool_ms(elapsed), known);
+}
+
 static bool join_all(demo *d) {
   struct timespec start;
   timespec_get(&start, TIME_UTC);
@@ -160,11 +176,7 @@ static bool join_all(demo *d) {
     kad_node_get_status(d->nodes[i], &status);
     known += status.table_size;
   }
-  printf(
-      "%zu nodes on loopback, joined through one of them in %.0f ms;\n"
-      "each knows %.1f others.\n\n",
-      d->count, tool_ms(elapsed_since(&start)),
-      (double)known / (double)d->count);
+  show_joined(d, elapsed_since(&start), (double)known / (double)d->count);
   return !tool_interrupted();
 }
 
@@ -179,12 +191,32 @@ static size_t another_node(demo *d, size_t node) {
          d->count;
 }
 
-static void report(demo *d, const char *what, const outcome *o, bool right) {
+static void report_json(const char *step, const char *what, const outcome *o,
+                        bool right) {
+  char result[32];
+  const kad_statistics *s = &o->end.statistics;
+  tool_result_name(result, o->end.error);
+  tool_print_json(
+      json_pack("{s:s, s:s, s:s, s:s, s:f, s:I, s:I}", "type", "step", "step",
+                step, "what", what, "result",
+                right || o->end.error < 0 ? result : "wrong", "elapsed_ms",
+                tool_ms(s->elapsed), "hops", (json_int_t)s->hops, "requests",
+                (json_int_t)s->requests),
+      NULL);
+}
+
+static void report(demo *d, const char *step, const char *what,
+                   const outcome *o, bool right) {
   const kad_statistics *s = &o->end.statistics;
   const char *verdict = right              ? "ok"
                         : o->end.error < 0 ? kad_strerror(o->end.error)
                                            : "WRONG ANSWER";
   d->failures += !right;
+  d->requests += s->requests;
+  if (d->out.json) {
+    report_json(step, what, o, right);
+    return;
+  }
   printf("  %-46s %8.2f ms %5u %9u   %s\n", what, tool_ms(s->elapsed), s->hops,
          s->requests, verdict);
   fflush(stdout);
@@ -206,13 +238,13 @@ static void show_record(demo *d, int number) {
   outcome o = run(d, putter, &put);
   snprintf(what, sizeof(what), "node %zu stores %s at %u peers", putter, key,
            o.end.statistics.stored);
-  report(d, what, &o, o.end.error == 0 && o.end.statistics.stored > 0);
+  report(d, "put", what, &o, o.end.error == 0 && o.end.statistics.stored > 0);
 
   kad_request get = KAD_REQUEST_INIT(KAD_GET);
   get.key = put.key;
   o = run(d, getter, &get);
   snprintf(what, sizeof(what), "node %zu fetches it", getter);
-  report(d, what, &o,
+  report(d, "get", what, &o,
          o.end.error == 0 && o.value_len == strlen(value) &&
              memcmp(o.value, value, o.value_len) == 0);
 }
@@ -229,14 +261,15 @@ static void show_provider(demo *d, int number) {
   outcome o = run(d, provider, &provide);
   snprintf(what, sizeof(what), "node %zu announces content %d to %u peers",
            provider, number, o.end.statistics.stored);
-  report(d, what, &o, o.end.error == 0 && o.end.statistics.stored > 0);
+  report(d, "provide", what, &o,
+         o.end.error == 0 && o.end.statistics.stored > 0);
 
   kad_request find = KAD_REQUEST_INIT(KAD_FIND_PROVIDERS);
   find.key = provide.key;
   find.count = 1;
   o = run(d, seeker, &find);
   snprintf(what, sizeof(what), "node %zu finds its provider", seeker);
-  report(d, what, &o,
+  report(d, "find-providers", what, &o,
          o.results > 0 &&
              kad_peer_id_equal(&o.peer, kad_node_id(d->nodes[provider])));
 }
@@ -249,11 +282,14 @@ static void show_peer(demo *d) {
   find.peer = *kad_node_id(d->nodes[wanted]);
   outcome o = run(d, seeker, &find);
   snprintf(what, sizeof(what), "node %zu finds node %zu", seeker, wanted);
-  report(d, what, &o, o.results > 0 && kad_peer_id_equal(&o.peer, &find.peer));
+  report(d, "find-peer", what, &o,
+         o.results > 0 && kad_peer_id_equal(&o.peer, &find.peer));
 }
 
 static void show_all(demo *d) {
-  printf("  %-46s %11s %5s %9s\n", "", "time", "hops", "requests");
+  if (!d->out.json) {
+    printf("  %-46s %11s %5s %9s\n", "", "time", "hops", "requests");
+  }
   for (int i = 1; i <= RECORDS && !tool_interrupted(); i++) {
     show_record(d, i);
   }
@@ -263,6 +299,21 @@ static void show_all(demo *d) {
   for (int i = 1; i <= RECORDS && !tool_interrupted(); i++) {
     show_peer(d);
   }
+}
+
+static void show_end(const demo *d) {
+  if (d->out.json) {
+    tool_print_json(
+        json_pack("{s:s, s:s, s:i, s:I, s:f}", "type", "end", "result",
+                  d->failures == 0 ? "ok" : "failed", "failures", d->failures,
+                  "requests", (json_int_t)d->requests, "elapsed_ms",
+                  tool_ms(elapsed_since(&d->started))),
+        NULL);
+    return;
+  }
+  printf("\n%s\n", d->failures == 0
+                       ? "Every answer was the right one."
+                       : "Some answers were wrong or missing; see above.");
 }
 
 static int run_demo(demo *d, size_t count) {
@@ -280,9 +331,7 @@ static int run_demo(demo *d, size_t count) {
   if (tool_interrupted()) {
     return TOOL_INTERRUPTED;
   }
-  printf("\n%s\n", d->failures == 0
-                       ? "Every answer was the right one."
-                       : "Some answers were wrong or missing; see above.");
+  show_end(d);
   return d->failures == 0 ? TOOL_OK : TOOL_FAILED;
 }
 
@@ -291,6 +340,7 @@ int tool_demo(const tool_options *options) {
             .fds = calloc(options->nodes, sizeof(struct pollfd))};
   tool_output_init(&d.out, options);
   tool_catch_signals();
+  timespec_get(&d.started, TIME_UTC);
   int status = TOOL_FAILED;
   if (d.nodes != NULL && d.fds != NULL &&
       kad_random_init_system(&d.random) == 0) {
