@@ -293,7 +293,7 @@ static void call_failed(kad__dht *dht, kad__call *call, int error, kad_time now,
     kad__member_failed(dht, peer, error, now);
   }
   if (query != NULL) {
-    kad__query_failed(dht, query, peer, now);
+    kad__query_failed(dht, query, peer, error, now);
   }
   kad__peer_unref(dht->book, peer);
 }

@@ -107,6 +107,7 @@ void kad__dht_free(kad__dht *dht) {
   kad__jobs_fini(dht);
   kad__members_fini(dht);
   kad__table_fini(&dht->table);
+  kad__release(&dht->allocator, dht->samples);
   kad__peer_unref(dht->book, dht->self);
   kad__peer_book_free(dht->own_book);
   kad__release(&allocator, dht);
@@ -134,6 +135,10 @@ void kad__dht_set_wall_clock(kad__dht *dht, kad_time now, uint64_t unix_ns) {
 
 const kad__dht_counters *kad__dht_counters_get(const kad__dht *dht) {
   return &dht->counters;
+}
+
+void kad__dht_trace(kad__dht *dht, bool on) {
+  dht->trace = on;
 }
 
 /* ---- the clock ---------------------------------------------------------- */

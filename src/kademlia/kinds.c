@@ -26,8 +26,34 @@ void kad__query_request(const kad__dht *dht, const kad__call *call,
   }
 }
 
+/* The closest `count` of a lookup that may still be reached, asked or not. */
+static size_t hopeful(const kad__lookup *lookup, const kad__candidate **out,
+                      size_t count) {
+  const kad__path *p = &lookup->paths[0];
+  size_t n = 0;
+  for (uint32_t i = 0; i < p->count && n < count; i++) {
+    uint8_t state = p->list[i].state;
+    if (state != KAD__FAILED && state != KAD__DEFERRED && state != KAD__LOST) {
+      out[n++] = &p->list[i];
+    }
+  }
+  return n;
+}
+
+static bool near_enough(const kad__query *q) {
+  const kad__candidate *list[KAD__K];
+  uint64_t mean = 0;
+  if (q->near_enough == 0 || hopeful(&q->lookup, list, KAD__K) < KAD__K) {
+    return false;
+  }
+  for (size_t i = 0; i < KAD__K; i++) {
+    mean += list[i]->distance.w[0] / KAD__K;
+  }
+  return mean < q->near_enough;
+}
+
 bool kad__query_satisfied(const kad__query *q) {
-  return q->wanted > 0 && q->got >= q->wanted;
+  return (q->wanted > 0 && q->got >= q->wanted) || near_enough(q);
 }
 
 /* ---- what lookups have in common ---------------------------------------- */
@@ -411,10 +437,17 @@ static bool providers_found(kad__dht *dht, kad__query *q, kad_time now) {
 
 /* ---- put and provide ---------------------------------------------------- */
 
+static void provide_begin(kad__dht *dht, kad__query *q, kad_time now) {
+  if (dht->config.optimistic_provide) {
+    q->near_enough = kad__size_near_enough(dht, now);
+  }
+}
+
 static bool spread_found(kad__dht *dht, kad__query *q, kad_time now) {
   const kad__candidate *results[KAD__SPREAD_MAX];
   kad__heard heard[KAD__SPREAD_MAX];
-  size_t count = results_of(q, results);
+  size_t count = near_enough(q) ? hopeful(&q->lookup, results, KAD__K)
+                                : results_of(q, results);
   if (count == 0 || q->error == KAD_E_CANCELLED) {
     kad__query_end(dht, q, q->error != 0 ? q->error : KAD_E_NO_PEERS, now);
     return false;
@@ -448,6 +481,7 @@ static const kad__query_class classes[] = {
     [KAD__QUERY_PROVIDE] = {.ask = KAD__FIND_NODE,
                             .give = KAD__ADD_PROVIDER,
                             .two_phases = true,
+                            .begin = provide_begin,
                             .found = spread_found},
     [KAD__QUERY_FIND_PROVIDERS] = {.ask = KAD__GET_PROVIDERS,
                                    .begin = providers_begin,

@@ -187,14 +187,25 @@ static bool spread_enough(const kad__query *q) {
   return q->stored >= kad__quorum_of(q->quorum, q->found);
 }
 
+static uint32_t failed_stores(const kad__query *q) {
+  const kad__path *p = &q->lookup.paths[0];
+  uint32_t failed = 0;
+  for (uint32_t i = 0; i < p->count; i++) {
+    failed += p->list[i].state == KAD__FAILED;
+  }
+  return failed;
+}
+
 /* A record is safe once its quorum has it. An announcement has no quorum: it is
  * reported when only those are left that keep us waiting. */
 static bool spread_reportable(const kad__query *q) {
   if (q->reported || !spread_enough(q)) {
     return false;
   }
+  uint32_t settled = q->stored + failed_stores(q);
   return kad__query_class_of(q->kind)->give == KAD__PUT_VALUE ||
-         q->lookup.paths[0].waiting == 0;
+         q->lookup.paths[0].waiting == 0 ||
+         (q->near_enough != 0 && 4 * settled >= 3 * q->found);
 }
 
 static void spread_over(kad__dht *dht, kad__query *q, kad_time now) {
@@ -212,6 +223,31 @@ static bool phase_over(kad__dht *dht, kad__query *q, kad_time now) {
   return kad__query_class_of(q->kind)->found(dht, q, now);
 }
 
+/* One line of the trace. `reply` is NULL where there is none. */
+static void trace(kad__dht *dht, kad__query *q, kad__dht_event_type type,
+                  kad__peer peer, int error, const kad__message *reply,
+                  kad_time now) {
+  const kad__query_class *class = kad__query_class_of(q->kind);
+  const kad__candidate *c = kad__lookup_find(&q->lookup, peer);
+  bool spread = q->phase == KAD__PHASE_SPREAD;
+  if (!q->traced) {
+    return;
+  }
+  kad__dht_event event = {
+      .type = type,
+      .message_type = spread ? class->give : class->ask,
+      .error = error,
+      .key = kad__query_key(q),
+      .peer.id = kad__peer_id(dht->book, peer),
+      .peer.addresses = kad__member_addresses(dht, peer),
+      .closer = reply == NULL ? 0 : (uint32_t)reply->closer_count,
+      .hops = c == NULL || spread ? 0 : c->hops};
+  if (event.peer.addresses.len == 0 && c != NULL) {
+    event.peer.addresses = kad__list_bytes(dht->book, c->addresses);
+  }
+  kad__event_of_query(dht, q, &event, now);
+}
+
 static void ask(kad__dht *dht, kad__query *q, const kad__candidate *c,
                 kad_time now) {
   const kad__query_class *class = kad__query_class_of(q->kind);
@@ -220,11 +256,22 @@ static void ask(kad__dht *dht, kad__query *q, const kad__candidate *c,
   kad__peer peer = c->peer;
   int error =
       kad__call_start(dht, q, peer, c->addresses, type, q->timer.at, now);
+  q->stats.requests++;
   if (error != 0) {
     q->stats.failures++;
     kad__lookup_failed(&q->lookup, peer);
+    return;
   }
-  q->stats.requests++;
+  trace(dht, q, KAD__DHT_ASKED, peer, 0, NULL, now);
+}
+
+/* The lookup came to its end by itself: what it found says how dense the
+ * network is. */
+static void learn_size(kad__dht *dht, const kad__query *q, kad_time now) {
+  if (q->phase == KAD__PHASE_LOOKUP && !kad__query_satisfied(q) &&
+      kad__query_class_of(q->kind)->ask == KAD__FIND_NODE) {
+    kad__size_learn(dht, &q->lookup, now);
+  }
 }
 
 void kad__query_pump(kad__dht *dht, kad__query *q, kad_time now) {
@@ -242,7 +289,10 @@ void kad__query_pump(kad__dht *dht, kad__query *q, kad_time now) {
     }
     if (turn == KAD__LOOKUP_ASK) {
       ask(dht, q, c, now);
-    } else if (!phase_over(dht, q, now)) {
+      continue;
+    }
+    learn_size(dht, q, now);
+    if (!phase_over(dht, q, now)) {
       return;
     }
   }
@@ -272,6 +322,7 @@ static kad__query *query_alloc(kad__dht *dht, const kad__query_start *start,
   q->wanted = start->wanted;
   q->quorum = start->quorum;
   q->value = start->value;
+  q->traced = dht->trace;
   q->stats.start = now;
   q->ends = kad__time_add(now, dht->config.query_timeout);
   q->key_len = (uint32_t)start->key.len;
@@ -446,6 +497,7 @@ void kad__query_replied(kad__dht *dht, kad__query *q, kad__peer peer,
                         const kad__message *reply, kad_time now) {
   q->stats.successes++;
   q->stats.end = now;
+  trace(dht, q, KAD__DHT_ANSWERED, peer, 0, reply, now);
   if (q->phase == KAD__PHASE_SPREAD) {
     q->stored++;
     kad__lookup_answered(&q->lookup, peer, NULL, 0);
@@ -455,10 +507,11 @@ void kad__query_replied(kad__dht *dht, kad__query *q, kad__peer peer,
   kad__query_pump(dht, q, now);
 }
 
-void kad__query_failed(kad__dht *dht, kad__query *q, kad__peer peer,
+void kad__query_failed(kad__dht *dht, kad__query *q, kad__peer peer, int error,
                        kad_time now) {
   q->stats.failures++;
   q->stats.end = now;
+  trace(dht, q, KAD__DHT_ANSWERED, peer, error, NULL, now);
   kad__lookup_failed(&q->lookup, peer);
   kad__query_pump(dht, q, now);
 }

@@ -10,6 +10,7 @@
  *   jobs.c       records kept alive: replication, publication
  *   event.c      what the owner is told
  *   addresses.c  the network's rules for addresses
+ *   size.c       how large the network is
  */
 #ifndef KAD_KADEMLIA_STATE_H
 #define KAD_KADEMLIA_STATE_H
@@ -109,8 +110,10 @@ struct kad__query {
   kad__query_kind kind;
   kad__query_phase phase;
   bool reported; /* its last event is queued */
-  int error;     /* why it ends before its time: time-out, cancelled */
-  kad_time ends; /* the whole query */
+  bool traced;
+  int error;            /* why it ends before its time: time-out, cancelled */
+  uint64_t near_enough; /* mean distance at which the lookup may end; 0: none */
+  kad_time ends;        /* the whole query */
   kad__key target;
   kad__lookup lookup;
   kad__query_stats stats;
@@ -189,6 +192,10 @@ struct kad__dht {
   kad__recent replicated; /* keys that somebody else has just replicated */
   uint64_t secret[2];
 
+  struct kad__size_sample *samples; /* a ring; NULL before the first */
+  uint32_t sample_count;            /* ever taken */
+  bool trace;
+
   kad_time wall_at;
   uint64_t wall_unix_ns; /* 0: unknown */
   kad__dht_counters counters;
@@ -216,6 +223,15 @@ bool kad__dht_accepts(const kad__dht *dht, kad_bytes address);
 uint16_t kad__dht_group(const kad__dht *dht, kad_bytes list);
 /* False when the table has as many peers of that group as it may. */
 bool kad__dht_group_room(const kad__dht *dht, uint16_t group, uint32_t bucket);
+
+/* ---- size.c ------------------------------------------------------------- */
+
+/* A lookup has found the closest peers to its target. */
+void kad__size_learn(kad__dht *dht, const kad__lookup *lookup, kad_time now);
+/* The mean distance, in its first word, of the k closest peers to a key, below
+ * which they are the closest with some certainty; 0 when the size is unknown.
+ */
+uint64_t kad__size_near_enough(const kad__dht *dht, kad_time now);
 
 /* ---- members.c ---------------------------------------------------------- */
 
@@ -271,7 +287,7 @@ kad__query *kad__query_find(const kad__dht *dht, kad__query_id id);
 void kad__query_pump(kad__dht *dht, kad__query *q, kad_time now);
 void kad__query_replied(kad__dht *dht, kad__query *q, kad__peer peer,
                         const kad__message *reply, kad_time now);
-void kad__query_failed(kad__dht *dht, kad__query *q, kad__peer peer,
+void kad__query_failed(kad__dht *dht, kad__query *q, kad__peer peer, int error,
                        kad_time now);
 /* The peer is slow, or even lost. */
 void kad__query_delayed(kad__dht *dht, kad__query *q, kad__peer peer, bool lost,

@@ -348,6 +348,16 @@ static void step(machine *m) {
   }
 }
 
+static bool accept(void *user, kad_bytes address) {
+  (void)user;
+  return address.len > 0 && address.data[0] != 'g';
+}
+
+static uint64_t group(void *user, kad_bytes address) {
+  (void)user;
+  return address.len > 0 ? address.data[0] : 0;
+}
+
 static int begin(machine *m, const kad_allocator *allocator) {
   uint64_t secret[2] = {5, 6};
   uint8_t options = next(m);
@@ -377,6 +387,10 @@ static int begin(machine *m, const kad_allocator *allocator) {
   config.verify_peers = (options & 64) != 0;
   config.no_addresses = (options & 128) != 0;
   config.max_recent = 16;
+  uint8_t more = next(m);
+  config.accept_address = more & 1 ? accept : NULL;
+  config.address_group = more & 2 ? group : NULL;
+  config.optimistic_provide = (more & 4) != 0;
   config.muted_events = 0;
   error = kad__dht_new(&m->dht, &config, m->now);
   if (error != 0) {
@@ -384,6 +398,7 @@ static int begin(machine *m, const kad_allocator *allocator) {
     return error;
   }
   kad__dht_set_mode(m->dht, KAD__MODE_SERVER);
+  kad__dht_trace(m->dht, (more & 8) != 0);
   return 0;
 }
 

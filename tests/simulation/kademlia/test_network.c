@@ -73,6 +73,63 @@ static void test_lookups_find_the_closest(void **state) {
   net_fini(&n);
 }
 
+/* The size of the network shows in the lookups, and makes providing quicker
+ * without losing providers. */
+static void test_size_and_optimistic_provide(void **state) {
+  (void)state;
+  net n;
+  kad__query_id id;
+  uint64_t size = 0;
+  double requests[2] = {0};
+  double seconds[2] = {0};
+  net_init(&n, test_seed("size_and_optimistic_provide"));
+  n.config.optimistic_provide = false;
+  net_add(&n);
+  n.config.optimistic_provide = true;
+  for (uint32_t i = 1; i < 500; i++) {
+    net_add(&n);
+  }
+  net_join_all(&n, 20 * KAD_MILLISECOND);
+  net_run(&n, 30 * KAD_SECOND);
+  for (uint32_t i = 0; i < 2; i++) {
+    for (int j = 0; j < 20; j++) {
+      uint8_t key[34];
+      random_key(&n, key);
+      assert_ok(kad__dht_find_closest(n.nodes[i]->dht, &id, kad__bytes(key, 34),
+                                      20, n.now));
+      net_await(&n, i, id, NULL, NULL);
+    }
+    assert_ok(kad__dht_network_size(n.nodes[i]->dht, &size, n.now));
+    print_message("500 nodes, estimated: %llu\n", (unsigned long long)size);
+    assert_in_range(size, 350, 700);
+  }
+  for (uint32_t i = 0; i < 2; i++) {
+    for (int j = 0; j < 30; j++) {
+      uint8_t key[34];
+      found f = {0};
+      random_key(&n, key);
+      kad_bytes k = kad__bytes(key, 34);
+      assert_ok(kad__dht_provide(n.nodes[i]->dht, &id, k, n.now));
+      kad__dht_event end = net_await(&n, i, id, NULL, NULL);
+      assert_int_equal(end.error, 0);
+      requests[i] += end.stats.requests / 30.0;
+      seconds[i] += (double)(end.stats.end - end.stats.start) / 30e9;
+      net_run(&n, KAD_SECOND);
+      uint32_t asker = 2 + (uint32_t)kad_random_below(&n.random, 498);
+      assert_ok(kad__dht_find_providers(n.nodes[asker]->dht, &id, k, 1, n.now));
+      end = net_await(&n, asker, id, collect, &f);
+      assert_int_equal(end.error, 0);
+      assert_int_equal(f.count, 1);
+    }
+  }
+  print_message(
+      "provide: %.1f requests in %.3f s; optimistic: %.1f in %.3f s\n",
+      requests[0], seconds[0], requests[1], seconds[1]);
+  assert_true(requests[1] < requests[0]);
+  assert_true(seconds[1] < seconds[0]);
+  net_fini(&n);
+}
+
 /* Whatever anybody stores, announces or is, everybody finds. */
 static void test_everything_is_found(void **state) {
   (void)state;
@@ -123,6 +180,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_everything_is_found),
       cmocka_unit_test(test_lookups_find_the_closest),
+      cmocka_unit_test(test_size_and_optimistic_provide),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

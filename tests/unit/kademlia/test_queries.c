@@ -956,6 +956,46 @@ static void test_addresses_are_joined(void **state) {
   one_fini(&o);
 }
 
+static void test_trace(void **state) {
+  (void)state;
+  one o;
+  kad__query_id id;
+  one_setup(&o);
+  one_start(&o);
+  one_add(&o, 1);
+  assert_ok(kad__dht_find_closest(o.dht, &id, one_id(7), 20, o.now));
+  kad__dht_call call = one_call(&o);
+  one_empty(&o, &call);
+  assert_false(one_event(&o, KAD__DHT_ASKED));
+  kad__dht_trace(o.dht, true);
+  assert_ok(kad__dht_find_closest(o.dht, &id, one_id(7), 20, o.now));
+  assert_true(one_event(&o, KAD__DHT_ASKED));
+  assert_bytes_equal(o.event.peer.id, one_id(1));
+  assert_bytes_equal(o.event.peer.addresses, one_list(1));
+  assert_int_equal(o.event.message_type, KAD__FIND_NODE);
+  assert_int_equal(o.event.hops, 1);
+  assert_true(o.event.stats.end == o.now);
+  call = one_call(&o);
+  o.now += KAD_SECOND;
+  one_closer(&o, &call, (unsigned[]){3, 5}, 2);
+  assert_true(one_event(&o, KAD__DHT_ANSWERED));
+  assert_bytes_equal(o.event.peer.id, one_id(1));
+  assert_int_equal(o.event.error, 0);
+  assert_int_equal(o.event.closer, 2);
+  assert_true(o.event.stats.end == o.now);
+  assert_true(one_event(&o, KAD__DHT_ASKED));
+  assert_int_equal(o.event.hops, 2);
+  assert_bytes_equal(o.event.peer.addresses, one_list(3));
+  call = one_call(&o);
+  kad__dht_failed(o.dht, call.id, KAD_E_DIAL, o.now);
+  assert_true(one_event(&o, KAD__DHT_ANSWERED));
+  assert_int_equal(o.event.error, KAD_E_DIAL);
+  call = one_call(&o);
+  one_empty(&o, &call);
+  assert_int_equal(ended(&o, id).error, 0);
+  one_fini(&o);
+}
+
 /* ---- memory ------------------------------------------------------------- */
 
 static void run_with_little_memory(size_t fail_at) {
@@ -1062,6 +1102,7 @@ int main(void) {
       cmocka_unit_test(test_slow_peers),
       cmocka_unit_test(test_late_answer_counts),
       cmocka_unit_test(test_addresses_are_joined),
+      cmocka_unit_test(test_trace),
       cmocka_unit_test(test_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
