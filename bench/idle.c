@@ -27,6 +27,7 @@ static void run_node(const char *program, int out) {
   int null = open("/dev/null", O_RDWR);
   dup2(null, STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
+  dup2(null, STDERR_FILENO);
   execv(program, arguments);
   _exit(127);
 }

@@ -68,6 +68,7 @@ static void fill(kad__dht *dht, kad_random *random) {
     uint8_t address[8] = {KAD_MULTIADDR_IP4, 0,    0,   0, 0,
                           KAD_MULTIADDR_TCP, 0x0f, 0xa1};
     make_key(key, i % BUCKETS, random);
+    key[31] = (uint8_t)((key[31] & 0xe0) | i / BUCKETS); /* no key twice */
     kad_random_bytes(random, address + 1, 4);
     BENCH_CHECK(kad__dht_add_address(dht, kad__bytes(key, sizeof(key)),
                                      kad__bytes(address, sizeof(address)),

@@ -1,0 +1,506 @@
+/* One heap of messages under way and one of the nodes' deadlines. A message is
+ * one piece of memory, encoded once, and freed when it has arrived. */
+#include "simulator/bare.h"
+
+#include "identity/digest.h"
+#include "kademlia/memory_store.h"
+#include "multiformats/varint.h"
+#include "simulator/bare_internal.h"
+
+#define START KAD_HOUR
+#define JOIN_LIMIT KAD_HOUR
+/* Bytes of an id in which a node's number is found, at its end. */
+#define NUMBER_LEN 4
+
+typedef enum packet_kind {
+  REQUEST,
+  REPLY,
+  SENT,   /* to the caller: a request without a reply has left */
+  FAILURE /* to the caller */
+} packet_kind;
+
+typedef struct packet {
+  kad__heap_node at;
+  uint8_t kind;
+  bool expects_reply;
+  int error;
+  uint32_t from;
+  uint32_t to;
+  kad__call_id call;
+  size_t len;
+  uint8_t bytes[];
+} packet;
+
+void kad__bare_config_default(kad__bare_config *config) {
+  *config = (kad__bare_config){.latency_min = 10 * KAD_MILLISECOND,
+                               .latency_max = 90 * KAD_MILLISECOND,
+                               .unreachable = 5 * KAD_SECOND};
+  kad__dht_config_default(&config->dht);
+}
+
+/* ---- packets ------------------------------------------------------------- */
+
+/* Of a pair of nodes, the same in both directions. */
+static kad_time latency(const kad__bare *b, uint32_t from, uint32_t to) {
+  uint32_t pair[2] = {from < to ? from : to, from < to ? to : from};
+  kad_time spread = b->config.latency_max - b->config.latency_min;
+  uint64_t hash = kad__siphash(b->secret, kad__bytes(pair, sizeof(pair)));
+  return b->config.latency_min + hash % (spread + 1);
+}
+
+/* A packet with room for `m` encoded (NULL: none); NULL without memory. */
+static packet *packet_new(kad__bare *b, packet_kind kind, uint32_t from,
+                          uint32_t to, const kad__message *m) {
+  size_t cap =
+      m == NULL ? 0 : kad__message_len(m) + (size_t)KAD__VARINT_MAX_LEN;
+  packet *p = kad__alloc(&b->allocator, sizeof(*p) + cap);
+  if (p == NULL) {
+    return NULL;
+  }
+  *p = (packet){.kind = (uint8_t)kind, .from = from, .to = to};
+  kad__heap_node_init(&p->at);
+  if (m != NULL) {
+    int len = kad__message_encode(p->bytes, cap, m);
+    p->len = len < 0 ? 0 : (size_t)len;
+  }
+  return p;
+}
+
+/* Takes the packet over. Without memory it is lost, as on any network. */
+static void send_after(kad__bare *b, packet *p, kad_time delay) {
+  if (kad__heap_set(&b->packets, &b->allocator, &p->at, b->now + delay) < 0) {
+    kad__release(&b->allocator, p);
+  }
+}
+
+static void send_over(kad__bare *b, packet *p) {
+  b->counters.messages++;
+  b->counters.bytes += p->len;
+  if (b->config.loss_per_million > 0 &&
+      kad_random_below(&b->random, 1000000) < b->config.loss_per_million) {
+    b->counters.losses++;
+    kad__release(&b->allocator, p);
+    return;
+  }
+  send_after(b, p, latency(b, p->from, p->to));
+}
+
+static int decode(kad__message *out, const packet *p) {
+  uint64_t len = 0;
+  kad_bytes bytes = kad__bytes(p->bytes, p->len);
+  int prefix = kad__varint_decode(&len, bytes);
+  return prefix < 0
+             ? prefix
+             : kad__message_decode(out, kad__bytes_skip(bytes, (size_t)prefix));
+}
+
+/* ---- what a node does ---------------------------------------------------- */
+
+/* Tells the caller, who is `caller` itself, how its call ended. */
+static void tell_caller(kad__bare *b, uint32_t caller, kad__call_id call,
+                        packet_kind kind, int error, kad_time delay) {
+  packet *p = packet_new(b, kind, caller, caller, NULL);
+  if (p != NULL) {
+    p->call = call;
+    p->error = error;
+    send_after(b, p, delay);
+  }
+}
+
+static void unreachable(kad__bare *b, uint32_t caller, kad__call_id call) {
+  b->counters.unreachable++;
+  tell_caller(b, caller, call, FAILURE, KAD_E_DIAL, b->config.unreachable);
+}
+
+static void make_call(kad__bare *b, uint32_t from, const kad__dht_call *call) {
+  uint32_t to = kad__bare_find(b, call->peer);
+  if (to == KAD__BARE_NOBODY || b->nodes[to]->dht == NULL) {
+    unreachable(b, from, call->id);
+    return;
+  }
+  packet *p = packet_new(b, REQUEST, from, to, call->message);
+  if (p == NULL) {
+    return;
+  }
+  p->call = call->id;
+  p->expects_reply = call->expects_reply;
+  send_over(b, p);
+  if (!call->expects_reply) {
+    tell_caller(b, from, call->id, SENT, 0, 0);
+  }
+}
+
+static void arm(kad__bare *b, kad__bare_node *node) {
+  kad_time at = kad__dht_deadline(node->dht);
+  if (at == KAD_TIME_NEVER) {
+    kad__heap_remove(&b->timers, &node->timer);
+    return;
+  }
+  /* In the heap since it was added: moving it cannot fail. */
+  (void)kad__heap_set(&b->timers, &b->allocator, &node->timer,
+                      at < b->now ? b->now : at);
+}
+
+static void settle(kad__bare *b, kad__bare_node *node) {
+  kad__dht_call call;
+  while (kad__dht_poll_call(node->dht, &call)) {
+    make_call(b, node->number, &call);
+  }
+  while (kad__dht_poll_cancel(node->dht) != 0) {
+  }
+  arm(b, node);
+  if (!kad__list_linked(&node->dirty)) {
+    kad__list_append(&b->dirty, &node->dirty);
+  }
+}
+
+void kad__bare_touch(kad__bare *b, uint32_t number) {
+  if (b->nodes[number]->dht != NULL) {
+    settle(b, b->nodes[number]);
+  }
+}
+
+/* ---- what happens to a node ---------------------------------------------- */
+
+static void trace(kad__bare *b, const packet *p) {
+  uint64_t words[] = {b->trace, b->now,
+                      p->kind,  (uint64_t)p->from << 32 | p->to,
+                      p->call,  p->len};
+  b->trace = kad__siphash(b->secret, kad__bytes(words, sizeof(words)));
+  if (p->len > 0) {
+    b->trace ^= kad__siphash(b->secret, kad__bytes(p->bytes, p->len));
+  }
+}
+
+/* Whoever calls, or answers, is there and speaks our protocol. */
+static void confirm(kad__bare *b, kad__bare_node *node, uint32_t other) {
+  (void)kad__dht_peer_confirmed(node->dht, kad__bare_id(b, other),
+                                kad__bytes(NULL, 0), b->now);
+}
+
+static void on_request(kad__bare *b, const packet *p) {
+  kad__bare_node *node = b->nodes[p->to];
+  if (node->dht == NULL) {
+    unreachable(b, p->from, p->call);
+    return;
+  }
+  if (decode(&b->message, p) < 0) {
+    return;
+  }
+  confirm(b, node, p->from);
+  int result = kad__dht_answer(node->dht, &b->reply, &b->message,
+                               kad__bare_id(b, p->from), b->now);
+  if (result < 0 && p->expects_reply) {
+    tell_caller(b, p->from, p->call, FAILURE, KAD_E_STREAM_RESET,
+                latency(b, p->from, p->to));
+  } else if (result == 1 && p->expects_reply) {
+    packet *reply = packet_new(b, REPLY, p->to, p->from, &b->reply);
+    if (reply != NULL) {
+      reply->call = p->call;
+      send_over(b, reply);
+    }
+  }
+  settle(b, node);
+}
+
+static void on_end(kad__bare *b, const packet *p) {
+  kad__bare_node *node = b->nodes[p->to];
+  if (node->dht == NULL) {
+    return;
+  }
+  if (p->kind == SENT) {
+    kad__dht_sent(node->dht, p->call, b->now);
+  } else if (p->kind == FAILURE) {
+    kad__dht_failed(node->dht, p->call, p->error, b->now);
+  } else if (decode(&b->message, p) == 0) {
+    confirm(b, node, p->from);
+    (void)kad__dht_replied(node->dht, p->call, &b->message, b->now);
+  }
+  settle(b, node);
+}
+
+static void take_packet(kad__bare *b) {
+  kad__heap_node *first = kad__heap_take_due(&b->packets, KAD_TIME_NEVER);
+  packet *p = KAD__CONTAINER(first, packet, at);
+  trace(b, p);
+  if (p->kind == REQUEST) {
+    on_request(b, p);
+  } else {
+    on_end(b, p);
+  }
+  kad__release(&b->allocator, p);
+}
+
+bool kad__bare_step(kad__bare *b, kad_time until) {
+  kad_time packet_at = kad__heap_deadline(&b->packets);
+  kad_time timer_at = kad__heap_deadline(&b->timers);
+  kad_time at = kad__time_min(packet_at, timer_at);
+  if (at > until) {
+    b->now = until > b->now ? until : b->now;
+    return false;
+  }
+  b->now = at;
+  if (packet_at <= timer_at) {
+    take_packet(b);
+    return true;
+  }
+  kad__bare_node *node =
+      KAD__CONTAINER(kad__heap_first(&b->timers), kad__bare_node, timer);
+  kad__dht_tick(node->dht, b->now);
+  settle(b, node);
+  return true;
+}
+
+bool kad__bare_poll(kad__bare *b, uint32_t *number, kad__dht_event *event) {
+  while (!kad__list_empty(&b->dirty)) {
+    kad__bare_node *node = KAD__CONTAINER(b->dirty.next, kad__bare_node, dirty);
+    if (!kad__dht_poll_event(node->dht, event)) {
+      kad__list_unlink(&node->dirty);
+      continue;
+    }
+    if (event->type == KAD__DHT_QUERY_ENDED && event->query == node->joining) {
+      node->joining = 0;
+      b->joining--;
+    }
+    *number = node->number;
+    return true;
+  }
+  return false;
+}
+
+/* ---- nodes --------------------------------------------------------------- */
+
+static void node_down(kad__bare *b, kad__bare_node *node) {
+  kad__dht_free(node->dht);
+  if (node->store != NULL) {
+    node->store->ops->free(node->store);
+  }
+  node->dht = NULL;
+  node->store = NULL;
+  kad__heap_remove(&b->timers, &node->timer);
+  kad__list_unlink(&node->dirty);
+  b->joining -= node->joining != 0;
+  node->joining = 0;
+}
+
+static int node_up(kad__bare *b, kad__bare_node *node) {
+  kad__memory_store_config limits;
+  kad__dht_config config = b->config.dht;
+  uint64_t secret[2] = {kad_random_u64(&node->random),
+                        kad_random_u64(&node->random)};
+  kad__memory_store_config_default(&limits);
+  int error =
+      kad__memory_store_new(&node->store, &b->allocator, &limits, secret);
+  if (error < 0) {
+    return error;
+  }
+  config.allocator = &b->allocator;
+  config.hash = kad__sha256;
+  config.local_id = kad__bytes(node->id, sizeof(node->id));
+  config.random = &node->random;
+  config.store = node->store;
+  config.book = b->book;
+  config.no_addresses = true;
+  config.muted_events |=
+      1u << KAD__DHT_ROUTING_ADDED | 1u << KAD__DHT_ROUTING_UPDATED |
+      1u << KAD__DHT_ROUTING_REMOVED | 1u << KAD__DHT_UNROUTABLE |
+      1u << KAD__DHT_ROUTABLE | 1u << KAD__DHT_PENDING_ROUTABLE |
+      1u << KAD__DHT_MODE_CHANGED;
+  error = kad__dht_new(&node->dht, &config, b->now);
+  if (error < 0) {
+    return error;
+  }
+  kad__dht_set_mode(node->dht, KAD__MODE_SERVER);
+  return kad__heap_set(&b->timers, &b->allocator, &node->timer, KAD_TIME_NEVER);
+}
+
+static void node_init(kad__bare *b, kad__bare_node *node, uint32_t number) {
+  node->number = number;
+  kad__heap_node_init(&node->timer);
+  kad__list_init(&node->dirty);
+  kad_random_init_u64(&node->random, kad_random_u64(&b->random));
+  node->id[0] = 0x12;
+  node->id[1] = 32;
+  kad_random_bytes(&node->random, node->id + 2,
+                   KAD__BARE_ID_LEN - 2 - NUMBER_LEN);
+  kad__store32(node->id + KAD__BARE_ID_LEN - NUMBER_LEN, number);
+}
+
+static int reserve_node(kad__bare *b) {
+  if (b->count < b->cap) {
+    return 0;
+  }
+  uint32_t cap = b->cap == 0 ? 64 : 2 * b->cap;
+  kad__bare_node **nodes =
+      kad__resize_array(&b->allocator, b->nodes, cap, sizeof(*nodes));
+  if (nodes == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  b->nodes = nodes;
+  b->cap = cap;
+  return 0;
+}
+
+/* Without memory the node just stays alone. */
+static void join(kad__bare *b, kad__bare_node *node, uint32_t contact) {
+  (void)kad__dht_add_address(node->dht, kad__bare_id(b, contact),
+                             kad__bytes(NULL, 0), b->now);
+  if (kad__dht_bootstrap(node->dht, &node->joining, b->now) == 0) {
+    b->joining++;
+  } else {
+    node->joining = 0;
+  }
+}
+
+int kad__bare_add(kad__bare *b, uint32_t contact) {
+  int error = reserve_node(b);
+  kad__bare_node *node =
+      error < 0 ? NULL : kad__calloc(&b->allocator, 1, sizeof(*node));
+  if (node == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  node_init(b, node, b->count);
+  error = node_up(b, node);
+  if (error < 0) {
+    node_down(b, node);
+    kad__release(&b->allocator, node);
+    return error;
+  }
+  b->nodes[b->count++] = node;
+  kad__bare_forget_places(b);
+  if (contact != KAD__BARE_NOBODY) {
+    join(b, node, contact);
+  }
+  settle(b, node);
+  return (int)node->number;
+}
+
+void kad__bare_crash(kad__bare *b, uint32_t number) {
+  if (b->nodes[number]->dht != NULL) {
+    node_down(b, b->nodes[number]);
+    kad__bare_forget_places(b);
+  }
+}
+
+static uint32_t random_contact(kad__bare *b) {
+  if (b->count == 0) {
+    return KAD__BARE_NOBODY;
+  }
+  uint32_t number = (uint32_t)kad_random_below(&b->random, b->count);
+  for (uint32_t i = 0; i < b->count; i++) {
+    uint32_t next = (number + i) % b->count;
+    if (b->nodes[next]->dht != NULL) {
+      return next;
+    }
+  }
+  return KAD__BARE_NOBODY;
+}
+
+static void run(kad__bare *b, kad_time until) {
+  uint32_t number;
+  kad__dht_event event;
+  do {
+    while (kad__bare_poll(b, &number, &event)) {
+    }
+  } while (kad__bare_step(b, until));
+}
+
+int kad__bare_grow(kad__bare *b, uint32_t count, kad_time gap) {
+  for (uint32_t i = 0; i < count; i++) {
+    int number = kad__bare_add(b, random_contact(b));
+    if (number < 0) {
+      return number;
+    }
+    run(b, b->now + gap);
+  }
+  kad_time limit = b->now + JOIN_LIMIT;
+  while (b->joining > 0) {
+    if (b->now >= limit) {
+      return KAD_E_TIMEOUT;
+    }
+    run(b, b->now + KAD_SECOND);
+  }
+  return 0;
+}
+
+/* ---- the world ----------------------------------------------------------- */
+
+int kad__bare_new(kad__bare **out, const kad__bare_config *config) {
+  if (config->allocator == NULL || config->latency_min > config->latency_max) {
+    return KAD_E_INVALID_ARGUMENT;
+  }
+  kad__bare *b = kad__calloc(config->allocator, 1, sizeof(*b));
+  if (b == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  b->allocator = *config->allocator;
+  b->config = *config;
+  b->now = START;
+  kad__list_init(&b->dirty);
+  kad_random_init_u64(&b->random, config->seed);
+  b->secret[0] = kad_random_u64(&b->random);
+  b->secret[1] = kad_random_u64(&b->random);
+  int error =
+      kad__peer_book_new(&b->book, &b->allocator, kad__sha256, b->secret);
+  if (error < 0) {
+    kad__release(config->allocator, b);
+    return error;
+  }
+  *out = b;
+  return 0;
+}
+
+void kad__bare_free(kad__bare *b) {
+  if (b == NULL) {
+    return;
+  }
+  kad_allocator allocator = b->allocator;
+  kad__heap_node *node;
+  for (uint32_t i = 0; i < b->count; i++) {
+    node_down(b, b->nodes[i]);
+    kad__release(&allocator, b->nodes[i]);
+  }
+  while ((node = kad__heap_take_due(&b->packets, KAD_TIME_NEVER)) != NULL) {
+    kad__release(&allocator, KAD__CONTAINER(node, packet, at));
+  }
+  kad__heap_fini(&b->packets, &allocator);
+  kad__heap_fini(&b->timers, &allocator);
+  kad__release(&allocator, b->nodes);
+  kad__release(&allocator, b->places);
+  kad__peer_book_free(b->book);
+  kad__release(&allocator, b);
+}
+
+size_t kad__bare_count(const kad__bare *b) {
+  return b->count;
+}
+
+kad__dht *kad__bare_dht(const kad__bare *b, uint32_t number) {
+  return b->nodes[number]->dht;
+}
+
+kad_bytes kad__bare_id(const kad__bare *b, uint32_t number) {
+  return kad__bytes(b->nodes[number]->id, KAD__BARE_ID_LEN);
+}
+
+uint32_t kad__bare_find(const kad__bare *b, kad_bytes id) {
+  if (id.len != KAD__BARE_ID_LEN) {
+    return KAD__BARE_NOBODY;
+  }
+  uint32_t number = kad__load32(id.data + KAD__BARE_ID_LEN - NUMBER_LEN);
+  return number < b->count && kad__bytes_equal(kad__bare_id(b, number), id)
+             ? number
+             : KAD__BARE_NOBODY;
+}
+
+kad_time kad__bare_now(const kad__bare *b) {
+  return b->now;
+}
+
+uint64_t kad__bare_trace(const kad__bare *b) {
+  return b->trace;
+}
+
+const kad__bare_counters *kad__bare_counters_get(const kad__bare *b) {
+  return &b->counters;
+}
