@@ -14,6 +14,7 @@ int tool_put(const tool_options *options);
 int tool_get(const tool_options *options);
 int tool_provide(const tool_options *options);
 int tool_find_providers(const tool_options *options);
+int tool_trace(const tool_options *options);
 int tool_demo(const tool_options *options);
 
 #endif

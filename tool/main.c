@@ -32,6 +32,9 @@ static const tool_command commands[] = {
      TOOL_TAKES_NETWORK | TOOL_TAKES_KEY | TOOL_TAKES_LISTEN, 1, tool_provide},
     {"find-providers", "KEY", "Find who provides a key.",
      TOOL_TAKES_NETWORK | TOOL_TAKES_COUNT, 1, tool_find_providers},
+    {"trace", "LOOKUP KEY",
+     "Show the way of find-peer, closest, get or find-providers.",
+     TOOL_TAKES_NETWORK | TOOL_TAKES_COUNT | TOOL_TAKES_QUORUM, 2, tool_trace},
     {"demo", "", "Show a DHT at work: many nodes over TCP on this machine.",
      TOOL_TAKES_NODES, 0, tool_demo},
 };

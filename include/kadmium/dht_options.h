@@ -14,6 +14,16 @@
 extern "C" {
 #endif
 
+/** Which addresses of others are dialled, kept and told. */
+typedef enum kad_addresses {
+  /** On a protocol of its own: all. On IPFS's: public ones, and private or
+   * loopback ones when the node's own addresses or contacts are such. */
+  KAD_ADDRESSES_AUTO,
+  KAD_ADDRESSES_PUBLIC, /**< public ones alone; and of one IPv4 /16 or IPv6 /32
+                             at most 3 peers in the table, 2 in a bucket */
+  KAD_ADDRESSES_ALL
+} kad_addresses;
+
 typedef struct kad_dht_options {
   /* Look-ups. */
   uint32_t bucket_size;   /**< k: peers in each bucket (20) */
@@ -40,6 +50,8 @@ typedef struct kad_dht_options {
                                     automatic one (500 ms); NEVER: none */
   bool manual_inserts;         /**< peers enter by kad_node_add_address alone */
   bool verify_peers;           /**< they enter after they have answered us */
+  kad_addresses addresses;
+  bool optimistic_provide; /**< quicker, by the estimated network size */
 
   /* Messages, in bytes. */
   uint32_t max_request;    /**< accepted from others (64 KiB) */

@@ -148,6 +148,7 @@ typedef struct kad_node_status {
   /** Requests that have ended and still bring records to peers that lacked
    * them: a node that is freed now cuts them short. */
   uint32_t background;
+  uint64_t network_size; /**< servers, estimated from look-ups; 0: not yet */
 } kad_node_status;
 
 KAD_API void kad_node_get_status(const kad_node *node, kad_node_status *out);

@@ -77,6 +77,7 @@ typedef struct kad_request {
   kad_bytes address; /**< binary multiaddr */
   kad_peer_id peer;
   kad_quorum quorum;
+  bool trace; /**< report KAD_EVENT_ASKED and KAD_EVENT_ANSWERED, too */
 } kad_request;
 
 #ifdef __cplusplus
@@ -126,7 +127,11 @@ typedef enum kad_event_type {
   KAD_EVENT_UNROUTABLE,       /**< peer: speaks our protocol, no address */
   KAD_EVENT_ROUTABLE,         /**< peer, addresses: not inserted */
   KAD_EVENT_PENDING_ROUTABLE, /**< peer, addresses: waits for a place */
-  KAD_EVENT_INBOUND           /**< peer, rpc, key; value when filtering */
+  KAD_EVENT_INBOUND,          /**< peer, rpc, key; value when filtering */
+  /* The trace of a request. */
+  KAD_EVENT_ASKED,   /**< peer, addresses, rpc, hops, elapsed */
+  KAD_EVENT_ANSWERED /**< peer, rpc, hops, elapsed; error, or count: closer
+                        peers that it named */
 } kad_event_type;
 
 /** One event. Fields that its type does not name are zero. Bytes are borrowed
@@ -147,7 +152,9 @@ typedef struct kad_event {
   kad_time round_trip;
   uint32_t count;
   uint32_t bucket;
-  uint32_t rpc; /**< number of the message type on the wire */
+  uint32_t rpc;     /**< number of the message type on the wire */
+  uint32_t hops;    /**< length of the chain of answers that led to the peer */
+  kad_time elapsed; /**< since the start of the request */
   uint32_t ttl; /**< seconds that a record has left; 0: for ever or unsaid */
   kad_peer_id publisher; /**< of a record; its len is 0 when unsaid */
   bool inbound;

@@ -159,6 +159,8 @@ static int make_dht(kad__node *node, const kad__node_config *config,
   dht.filter_records = config->filter_records;
   dht.query_timeout = QUERY_TIMEOUT;
   kad__node_dht_options(&dht, &config->dht);
+  node->policy = kad__node_policy_of(config);
+  kad__node_policy_apply(&dht, &node->policy);
   if (node->report_inbound) {
     dht.muted_events = 0;
   }
@@ -524,6 +526,7 @@ static void tick(kad__node *node, kad_time now) {
 }
 
 void kad__node_drive(kad__node *node, kad_time now) {
+  node->now = now;
   if (kad__node_deadline(node) <= now) {
     tick(node, now);
   }
@@ -612,12 +615,17 @@ kad_bytes kad__node_addresses(kad__node *node) {
 }
 
 void kad__node_status(const kad__node *node, kad_node_status *out) {
+  uint64_t size = 0;
+  if (kad__dht_network_size(node->dht, &size, node->now) < 0) {
+    size = 0;
+  }
   *out = (kad_node_status){
       .ready = node->join.ready,
       .server = kad__dht_get_mode(node->dht) == KAD__MODE_SERVER,
       .connections = (uint32_t)kad__swarm_connection_count(node->swarm),
       .table_size = (uint32_t)kad__dht_table_size(node->dht),
       .requests = node->requests.all.len,
+      .network_size = size,
       .background = (uint32_t)kad__dht_background(node->dht)};
 }
 

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "node/events.h"
 #include "node/node.h"
+#include "node/policy.h"
 #include "protocols/identify.h"
 #include "protocols/kad.h"
 #include "protocols/own_addresses.h"
@@ -89,6 +90,7 @@ struct kad__node {
   kad_allocator allocator;
   const kad_key_pair *identity;
   kad_random random;
+  kad_time now;     /* of the last drive */
   kad_time wall_at; /* when it was `wall` */
   uint64_t wall;
   kad_mode mode;
@@ -101,6 +103,7 @@ struct kad__node {
   size_t announce_count;
   kad__validator *validator_list;
   kad__validators validators;
+  kad__node_policy policy;
   kad__store *store;
   kad__store *own_store; /* NULL when the owner brought one */
   kad__swarm *swarm;

@@ -152,7 +152,9 @@ static int start_querying(kad__node *node, kad__request *r, kad_time now) {
     return 0;
   }
   kad__query_id query = 0;
+  kad__dht_trace(node->dht, r->request.trace);
   int error = start_query(node, &query, &r->request, now);
+  kad__dht_trace(node->dht, false);
   if (error < 0) {
     return error;
   }
@@ -571,6 +573,21 @@ static void remember_addresses(kad__node *node, const kad__dht_event *event,
   }
 }
 
+/* Who was asked, when, and what came back. */
+static void trace_event(kad__node *node, kad_event_type type,
+                        const kad__request *r, const kad__dht_event *event) {
+  kad_event out = {.type = type,
+                   .request = r->id,
+                   .error = event->error,
+                   .addresses = event->peer.addresses,
+                   .rpc = (uint32_t)event->message_type,
+                   .count = event->closer,
+                   .hops = event->hops,
+                   .elapsed = event->stats.end - r->started};
+  (void)kad__node_peer_id(&out.peer, event->peer.id);
+  kad__node_emit(node, &out);
+}
+
 void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
                              kad_time now) {
   kad__request *r = find_running(node, QUERYING, event->query);
@@ -594,6 +611,12 @@ void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
       return;
     case KAD__DHT_PROGRESS:
       query_progressed(node, KAD_EVENT_PROGRESS, r, event);
+      return;
+    case KAD__DHT_ASKED:
+      trace_event(node, KAD_EVENT_ASKED, r, event);
+      return;
+    case KAD__DHT_ANSWERED:
+      trace_event(node, KAD_EVENT_ANSWERED, r, event);
       return;
     case KAD__DHT_QUERY_ENDED:
       query_ended(node, r, event, now);
