@@ -10,6 +10,8 @@
 #include "wire/addresses.h"
 
 #define BACKLOG 1024
+/* How long a socket that is to be closed may still take what was written. */
+#define LINGER_MS 5000
 /* Interfaces of one machine that a wildcard is expanded to. */
 #define EXPANDED_MAX 32
 
@@ -19,9 +21,9 @@ typedef struct channel {
   kad__id id;
   kad__world *world;
   uv_connect_t *connect; /* while dialling */
+  uv_timer_t *linger;    /* closes it; NULL unless that was asked for */
   bool mapped;
-  bool blocked;     /* a write is under way: pull no more */
-  bool close_asked; /* close when that write is done */
+  bool blocked; /* a write is under way: pull no more */
 } channel;
 
 typedef struct pending_write {
@@ -64,8 +66,17 @@ static void on_channel_closed(uv_handle_t *handle) {
   kad__release(&allocator, c);
 }
 
+static void on_linger_closed(uv_handle_t *handle) {
+  kad__world *world = handle->loop->data;
+  kad__release(&world->allocator, handle);
+}
+
 /* Takes the channel out of the map, so that its id is unknown from now on. */
 static void destroy(channel *c) {
+  if (c->linger != NULL) {
+    uv_close((uv_handle_t *)c->linger, on_linger_closed);
+    c->linger = NULL;
+  }
   if (c->mapped) {
     kad__map_remove(&c->world->channels, &c->node);
     c->mapped = false;
@@ -86,17 +97,30 @@ static void fail(channel *c, int error) {
   kad__swarm_closed(swarm_of(world), id, error, kad__system_now());
 }
 
+static void on_linger(uv_timer_t *timer) {
+  destroy(timer->data);
+}
+
+/* Bytes are still on their way out. A peer that does not read them must not
+ * keep the socket. */
+static int linger(channel *c) {
+  uv_timer_t *timer = kad__alloc(&c->world->allocator, sizeof(*timer));
+  if (timer == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  uv_timer_init(&c->world->loop, timer);
+  timer->data = c;
+  uv_timer_start(timer, on_linger, LINGER_MS, 0);
+  uv_read_stop((uv_stream_t *)&c->tcp);
+  c->linger = timer;
+  return 0;
+}
+
 void kad__socket_close(kad__world *world, kad__id id) {
   channel *c = find_channel(world, id);
-  if (c == NULL) {
-    return;
-  }
-  if (!c->blocked) {
+  if (c != NULL && c->linger == NULL && (!c->blocked || linger(c) < 0)) {
     destroy(c);
-    return;
   }
-  c->close_asked = true;
-  uv_read_stop((uv_stream_t *)&c->tcp);
 }
 
 /* ---- reading ------------------------------------------------------------- */
@@ -121,7 +145,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
 
 void kad__socket_read(kad__world *world, kad__id id, bool on) {
   channel *c = find_channel(world, id);
-  if (c == NULL || c->connect != NULL || c->close_asked) {
+  if (c == NULL || c->connect != NULL || c->linger != NULL) {
     return;
   }
   if (on) {
@@ -146,7 +170,7 @@ static void on_written(uv_write_t *request, int status) {
     fail(c, kad__world_error(status));
     return;
   }
-  if (c->close_asked) {
+  if (c->linger != NULL) {
     destroy(c);
     return;
   }

@@ -205,6 +205,7 @@ int kad__world_new(kad__world **out, const kad_allocator *allocator,
     kad__release(allocator, world);
     return KAD_E_WORLD;
   }
+  world->loop.data = world;
   world->timer.data = world;
   world->prepare.data = world;
   world->check.data = world;
