@@ -25,7 +25,9 @@ typedef struct world {
   kad_time now;
   int listen_error;      /* what listening ends with */
   const char *listening; /* the address that was bound; NULL: as asked */
+  kad__id listener;
   size_t dials;
+  size_t closes;
   kad_event_type seen[SEEN_MAX];
   kad_event last[SEEN_MAX]; /* bytes are not valid any more */
   size_t seen_count;
@@ -106,10 +108,13 @@ static bool carry_out(world *w) {
   while (kad__swarm_poll_action(swarm, &action)) {
     busy = true;
     if (action.type == KAD__WORLD_LISTEN) {
+      w->listener = action.id;
       answer_listen(w, &action);
     } else if (action.type == KAD__WORLD_DIAL) {
       w->dials++;
       kad__swarm_dial_failed(swarm, action.id, KAD_E_REFUSED, w->now);
+    } else if (action.type == KAD__WORLD_CLOSE) {
+      w->closes++;
     }
   }
   return busy;
@@ -347,6 +352,44 @@ static void test_validators(void **state) {
   }
 }
 
+/* Who connects and says nothing, or one byte now and then, is gone when the
+ * time for the whole upgrade is up. */
+static void test_half_open(void **state) {
+  (void)state;
+  world w;
+  open_world(&w);
+  listen_on(&w, LOOPBACK);
+  start(&w);
+  run(&w);
+  kad__swarm *swarm = kad__node_swarm(w.node);
+  kad_bytes remote = test_hex("047f00000106ea60");
+  kad__id ids[2];
+  size_t held = w.memory.live_bytes;
+  for (int i = 0; i < 2; i++) {
+    assert_ok(
+        kad__swarm_accepted(swarm, &ids[i], w.listener, remote, remote, w.now));
+  }
+  run(&w);
+  static const char header[] = "\x13/multistream/1.0.0\n";
+  for (int second = 1; second < 15; second++) {
+    w.now += KAD_SECOND;
+    uint8_t byte = (uint8_t)header[second - 1];
+    kad__swarm_input(swarm, ids[1], &byte, 1, w.now);
+    run(&w);
+    assert_int_equal(w.closes, 0);
+  }
+  kad_time deadline = kad__node_deadline(w.node);
+  assert_true(deadline <= 16 * KAD_SECOND);
+  w.now = 16 * KAD_SECOND;
+  run(&w);
+  /* What the node had to say has 5 s to leave; nobody pulls it here. */
+  w.now = 21 * KAD_SECOND;
+  run(&w);
+  assert_int_equal(w.closes, 2);
+  assert_true(w.memory.live_bytes <= held + 4096);
+  close_world(&w);
+}
+
 static void test_bad_config(void **state) {
   (void)state;
   static const char *const protocols[] = {"", "/", "kad", "kad/1.0.0"};
@@ -409,6 +452,7 @@ int main(void) {
       cmocka_unit_test(test_two_listeners),
       cmocka_unit_test(test_addresses),
       cmocka_unit_test(test_validators),
+      cmocka_unit_test(test_half_open),
       cmocka_unit_test(test_bad_config),
       cmocka_unit_test(test_making_without_memory),
   };
