@@ -4,7 +4,6 @@
 #include "wire/protobuf.h"
 
 #include "base/bytes.h"
-#include "multiformats/varint.h"
 
 #define VARINT_MAX_LEN 10
 #define NUMBER_MAX ((UINT32_C(1) << 29) - 1)
@@ -89,70 +88,4 @@ void kad__pb_writer_init(kad__pb_writer *w, uint8_t *out, size_t cap) {
 
 int kad__pb_writer_finish(const kad__pb_writer *w) {
   return w->overflow ? KAD_E_BUFFER_TOO_SMALL : (int)(w->at - w->start);
-}
-
-static size_t tag_len(uint32_t number) {
-  return kad__varint_len((uint64_t)number << 3);
-}
-
-/* True when `len` more bytes fit. */
-static bool has_room(kad__pb_writer *w, size_t len) {
-  if (w->overflow || len > (size_t)(w->end - w->at)) {
-    w->overflow = true;
-    return false;
-  }
-  return true;
-}
-
-/* The caller has looked for room. */
-static void write_varint(kad__pb_writer *w, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) {
-    *w->at++ = (uint8_t)(value | 0x80);
-  }
-  *w->at++ = (uint8_t)value;
-}
-
-void kad__pb_put_raw(kad__pb_writer *w, kad_bytes bytes) {
-  if (bytes.len != 0 && has_room(w, bytes.len)) {
-    memcpy(w->at, bytes.data, bytes.len);
-    w->at += bytes.len;
-  }
-}
-
-void kad__pb_put_varint(kad__pb_writer *w, uint32_t number, uint64_t value) {
-  if (has_room(w, kad__pb_varint_len(number, value))) {
-    write_varint(w, (uint64_t)number << 3 | KAD__PB_VARINT);
-    write_varint(w, value);
-  }
-}
-
-static void write_header(kad__pb_writer *w, uint32_t number, size_t len) {
-  write_varint(w, (uint64_t)number << 3 | KAD__PB_BYTES);
-  write_varint(w, len);
-}
-
-void kad__pb_put_header(kad__pb_writer *w, uint32_t number, size_t len) {
-  if (has_room(w, tag_len(number) + kad__varint_len(len))) {
-    write_header(w, number, len);
-  }
-}
-
-void kad__pb_put_bytes(kad__pb_writer *w, uint32_t number, kad_bytes bytes) {
-  /* All or nothing, so that a header never stands without its bytes. */
-  if (!has_room(w, kad__pb_bytes_len(number, bytes.len))) {
-    return;
-  }
-  write_header(w, number, bytes.len);
-  if (bytes.len != 0) {
-    memcpy(w->at, bytes.data, bytes.len);
-    w->at += bytes.len;
-  }
-}
-
-size_t kad__pb_bytes_len(uint32_t number, size_t len) {
-  return tag_len(number) + kad__varint_len(len) + len;
-}
-
-size_t kad__pb_varint_len(uint32_t number, uint64_t value) {
-  return tag_len(number) + kad__varint_len(value);
 }

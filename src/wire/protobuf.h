@@ -6,8 +6,10 @@
 #ifndef KAD_WIRE_PROTOBUF_H
 #define KAD_WIRE_PROTOBUF_H
 
+#include <string.h>
+
 #include "kadmium/error.h"
-#include "kadmium/types.h"
+#include "multiformats/varint.h"
 
 typedef enum kad__pb_type {
   KAD__PB_VARINT = 0,
@@ -73,15 +75,79 @@ void kad__pb_writer_init(kad__pb_writer *w, uint8_t *out, size_t cap);
 /* The bytes written, or KAD_E_BUFFER_TOO_SMALL after an overflow. */
 int kad__pb_writer_finish(const kad__pb_writer *w);
 
-void kad__pb_put_varint(kad__pb_writer *w, uint32_t number, uint64_t value);
-void kad__pb_put_bytes(kad__pb_writer *w, uint32_t number, kad_bytes bytes);
-/* The tag and length of a nested message whose `len` bytes follow. */
-void kad__pb_put_header(kad__pb_writer *w, uint32_t number, size_t len);
-/* Bytes as they are: an already encoded fragment. */
-void kad__pb_put_raw(kad__pb_writer *w, kad_bytes bytes);
-
 /* How much kad__pb_put_bytes and kad__pb_put_varint write. */
-size_t kad__pb_bytes_len(uint32_t number, size_t len);
-size_t kad__pb_varint_len(uint32_t number, uint64_t value);
+static inline size_t kad__pb_bytes_len(uint32_t number, size_t len) {
+  return kad__varint_len((uint64_t)number << 3) + kad__varint_len(len) + len;
+}
+
+static inline size_t kad__pb_varint_len(uint32_t number, uint64_t value) {
+  return kad__varint_len((uint64_t)number << 3) + kad__varint_len(value);
+}
+
+/* ---- a writer's inside, here so that writing costs no calls ------------- */
+
+/* True when `len` more bytes fit. */
+static inline bool kad__pb_has_room(kad__pb_writer *w, size_t len) {
+  if (w->overflow || len > (size_t)(w->end - w->at)) {
+    w->overflow = true;
+    return false;
+  }
+  return true;
+}
+
+/* The caller has looked for room. */
+static inline void kad__pb_write_varint(kad__pb_writer *w, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) {
+    *w->at++ = (uint8_t)(value | 0x80);
+  }
+  *w->at++ = (uint8_t)value;
+}
+
+static inline void kad__pb_write_raw(kad__pb_writer *w, kad_bytes bytes) {
+  if (bytes.len != 0) {
+    memcpy(w->at, bytes.data, bytes.len);
+    w->at += bytes.len;
+  }
+}
+
+static inline void kad__pb_write_header(kad__pb_writer *w, uint32_t number,
+                                        size_t len) {
+  kad__pb_write_varint(w, (uint64_t)number << 3 | KAD__PB_BYTES);
+  kad__pb_write_varint(w, len);
+}
+
+/* ---- writing ------------------------------------------------------------ */
+
+static inline void kad__pb_put_varint(kad__pb_writer *w, uint32_t number,
+                                      uint64_t value) {
+  if (kad__pb_has_room(w, kad__pb_varint_len(number, value))) {
+    kad__pb_write_varint(w, (uint64_t)number << 3 | KAD__PB_VARINT);
+    kad__pb_write_varint(w, value);
+  }
+}
+
+/* All or nothing, so that a header never stands without its bytes. */
+static inline void kad__pb_put_bytes(kad__pb_writer *w, uint32_t number,
+                                     kad_bytes bytes) {
+  if (kad__pb_has_room(w, kad__pb_bytes_len(number, bytes.len))) {
+    kad__pb_write_header(w, number, bytes.len);
+    kad__pb_write_raw(w, bytes);
+  }
+}
+
+/* The tag and length of a nested message whose `len` bytes follow. */
+static inline void kad__pb_put_header(kad__pb_writer *w, uint32_t number,
+                                      size_t len) {
+  if (kad__pb_has_room(w, kad__pb_bytes_len(number, len) - len)) {
+    kad__pb_write_header(w, number, len);
+  }
+}
+
+/* Bytes as they are: an already encoded fragment. */
+static inline void kad__pb_put_raw(kad__pb_writer *w, kad_bytes bytes) {
+  if (kad__pb_has_room(w, bytes.len)) {
+    kad__pb_write_raw(w, bytes);
+  }
+}
 
 #endif
