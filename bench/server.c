@@ -176,6 +176,7 @@ static _Noreturn void run_server(int control,
   node.max_connections = options->max_connections;
   node.idle_timeout = IDLE_TIMEOUT;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_NAME, "bench_server"); /* for profilers */
   s.control = control;
   s.quiet_since = bench_now();
   BENCH_CHECK(kad__host_init(&s.host, &node) == 0);
