@@ -18,13 +18,19 @@ endif()
 if(KADMIUM_STORE)
   string(APPEND KADMIUM_REQUIRES_PRIVATE " sqlite3")
 endif()
-configure_file(packaging/kadmium.pc.in kadmium.pc @ONLY)
+# The prefix is known when it is installed: `cmake --install --prefix` may name
+# another one than the build was configured with.
+set(KADMIUM_PREFIX "@CMAKE_INSTALL_PREFIX@")
+configure_file(packaging/kadmium.pc.in kadmium.pc.in @ONLY)
+install(CODE "configure_file(\"${PROJECT_BINARY_DIR}/kadmium.pc.in\"
+  \"${PROJECT_BINARY_DIR}/kadmium.pc\" @ONLY)")
 install(FILES ${PROJECT_BINARY_DIR}/kadmium.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/kadmium)
 configure_package_config_file(packaging/kadmium-config.cmake.in
-  kadmium-config.cmake INSTALL_DESTINATION ${package_dir})
+  kadmium-config.cmake INSTALL_DESTINATION ${package_dir}
+  PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_LIBDIR)
 write_basic_package_version_file(kadmium-config-version.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/kadmium-config.cmake
