@@ -71,6 +71,17 @@ static inline void kad__store64(uint8_t *p, uint64_t v) {
   kad__store32(p + 4, (uint32_t)v);
 }
 
+/* Copies `bytes` to `*at`, moves `*at` behind them, and returns the copy: for
+ * structs that keep their bytes in one run of memory. */
+static inline kad_bytes kad__bytes_keep(uint8_t **at, kad_bytes bytes) {
+  kad_bytes kept = kad__bytes(*at, bytes.len);
+  if (bytes.len != 0) {
+    memcpy(*at, bytes.data, bytes.len);
+    *at += bytes.len;
+  }
+  return kept;
+}
+
 /* A time that does not wrap: KAD_TIME_NEVER is the end of the world. */
 static inline kad_time kad__time_add(kad_time now, kad_time delay) {
   return delay > KAD_TIME_NEVER - now ? KAD_TIME_NEVER : now + delay;

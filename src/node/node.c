@@ -55,15 +55,6 @@ static size_t total_len(const kad_bytes *list, size_t count) {
   return len;
 }
 
-static kad_bytes keep(uint8_t **at, kad_bytes bytes) {
-  if (bytes.len != 0) {
-    memcpy(*at, bytes.data, bytes.len);
-  }
-  kad_bytes kept = kad__bytes(*at, bytes.len);
-  *at += bytes.len;
-  return kept;
-}
-
 /* The validators of this network: on IPFS's, /pk and /ipns and what the owner
  * adds; elsewhere what the owner names, or everything. */
 static void keep_validators(kad__node *node, const kad__node_config *config,
@@ -72,7 +63,7 @@ static void keep_validators(kad__node *node, const kad__node_config *config,
   for (size_t i = 0; i < config->dht.validator_count; i++) {
     node->validator_list[count] = config->dht.validators[i];
     node->validator_list[count++].name_space =
-        keep(at, config->dht.validators[i].name_space);
+        kad__bytes_keep(at, config->dht.validators[i].name_space);
   }
   if (!node->own_network) {
     kad__record_pk_validator(&node->validator_list[count++], &node->allocator);
@@ -80,8 +71,8 @@ static void keep_validators(kad__node *node, const kad__node_config *config,
                                &node->allocator);
   }
   for (size_t i = 0; i < config->namespace_count; i++) {
-    node->validator_list[count++] =
-        (kad__validator){.name_space = keep(at, config->namespaces[i])};
+    node->validator_list[count++] = (kad__validator){
+        .name_space = kad__bytes_keep(at, config->namespaces[i])};
   }
   node->validators = (kad__validators){.list = node->validator_list,
                                        .count = count,
@@ -107,11 +98,11 @@ static int keep_config(kad__node *node, const kad__node_config *config) {
     return KAD_E_NO_MEMORY;
   }
   uint8_t *at = node->text;
-  node->protocol = keep(&at, config->protocol);
+  node->protocol = kad__bytes_keep(&at, config->protocol);
   node->own_network =
       !kad__bytes_equal(node->protocol, kad__bytes_of(KAD_PROTOCOL_IPFS));
   for (size_t i = 0; i < config->bootstrap_count; i++) {
-    node->join.contacts[i].address = keep(&at, config->bootstrap[i]);
+    node->join.contacts[i].address = kad__bytes_keep(&at, config->bootstrap[i]);
   }
   node->join.count = config->bootstrap_count;
   keep_validators(node, config, &at);

@@ -275,16 +275,6 @@ static int check_record(const kad__node *node, const kad_request *q,
                        kad__node_unix_ns(node, now));
 }
 
-static kad_bytes keep(uint8_t **at, kad_bytes bytes) {
-  if (bytes.len == 0) {
-    return kad__bytes(NULL, 0);
-  }
-  memcpy(*at, bytes.data, bytes.len);
-  kad_bytes kept = kad__bytes(*at, bytes.len);
-  *at += bytes.len;
-  return kept;
-}
-
 static kad__request *new_request(kad__node *node, const kad_request *q,
                                  kad_time now) {
   const kad_allocator *a = &node->allocator;
@@ -303,9 +293,9 @@ static kad__request *new_request(kad__node *node, const kad_request *q,
   r->end = last;
   r->started = now;
   r->request = *q;
-  r->request.key = keep(&at, q->key);
-  r->request.value = keep(&at, q->value);
-  r->request.address = keep(&at, q->address);
+  r->request.key = kad__bytes_keep(&at, q->key);
+  r->request.value = kad__bytes_keep(&at, q->value);
+  r->request.address = kad__bytes_keep(&at, q->address);
   r->request.count = dials(q->operation) && q->count == 0 ? 1 : q->count;
   return r;
 }

@@ -275,16 +275,6 @@ const kad_peer_id *kad_service_id(const kad_service *service) {
   return kad__node_id(service->host.node);
 }
 
-static kad_bytes keep(uint8_t **at, kad_bytes bytes) {
-  if (bytes.len == 0) {
-    return kad__bytes(NULL, 0);
-  }
-  memcpy(*at, bytes.data, bytes.len);
-  kad_bytes kept = kad__bytes(*at, bytes.len);
-  *at += bytes.len;
-  return kept;
-}
-
 static command *new_command(kad_service *s, command_type type,
                             const kad_request *request) {
   size_t len = request->key.len + request->value.len + request->address.len;
@@ -296,9 +286,9 @@ static command *new_command(kad_service *s, command_type type,
   kad__list_init(&c->link);
   c->type = type;
   c->request = *request;
-  c->request.key = keep(&at, request->key);
-  c->request.value = keep(&at, request->value);
-  c->request.address = keep(&at, request->address);
+  c->request.key = kad__bytes_keep(&at, request->key);
+  c->request.value = kad__bytes_keep(&at, request->value);
+  c->request.address = kad__bytes_keep(&at, request->address);
   return c;
 }
 
