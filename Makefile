@@ -34,11 +34,11 @@ packages:
 demo: all
 	@$(BUILD)/kadmium demo
 
-# Debug, so that assertions are on.
+# Debug, so that assertions are on; optimised a little, for the simulations.
 test: | packages
 	@scripts/install-packages test
 	@$(CMAKE) -S . -B $(BUILD)/test -DCMAKE_BUILD_TYPE=Debug \
-	  -DKADMIUM_TESTS=ON -DKADMIUM_SANITIZE=address,undefined > /dev/null
+	  -DCMAKE_C_FLAGS_DEBUG="-O1 -g" -DKADMIUM_TESTS=ON -DKADMIUM_SANITIZE=address,undefined > /dev/null
 	@ninja -C $(BUILD)/test --quiet
 	@ctest --test-dir $(BUILD)/test --output-on-failure -j 2 -R '$(TESTS)'
 
