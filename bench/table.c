@@ -43,7 +43,8 @@ static size_t make_addresses(uint8_t *out, size_t cap, kad_random *random) {
 
 /* ---- the table ----------------------------------------------------------- */
 
-static kad__dht *make_dht(kad__store **store, kad_random *random) {
+static kad__dht *make_dht(kad__store **store, kad_random *random,
+                          uint32_t bucket_size) {
   static const uint8_t local[32] = {0};
   static const uint64_t secret[2] = {1, 2};
   kad__memory_store_config limits;
@@ -58,23 +59,28 @@ static kad__dht *make_dht(kad__store **store, kad_random *random) {
   config.local_id = kad__bytes(local, sizeof(local));
   config.random = random;
   config.store = *store;
+  config.bucket_size = bucket_size;
   BENCH_CHECK(kad__dht_new(&dht, &config, KAD_SECOND) == 0);
   return dht;
 }
 
-static void fill(kad__dht *dht, kad_random *random) {
-  for (uint32_t i = 0; i < BUCKETS * KAD__K; i++) {
+static void fill(kad__dht *dht, kad_random *random, uint32_t count,
+                 bool crafted) {
+  for (uint32_t i = 0; i < count; i++) {
     uint8_t key[32];
     uint8_t address[8] = {KAD_MULTIADDR_IP4, 0,    0,   0, 0,
                           KAD_MULTIADDR_TCP, 0x0f, 0xa1};
-    make_key(key, i % BUCKETS, random);
-    key[31] = (uint8_t)((key[31] & 0xe0) | i / BUCKETS); /* no key twice */
+    kad_random_bytes(random, key, sizeof(key));
+    if (crafted) {
+      make_key(key, i % BUCKETS, random);
+      key[31] = (uint8_t)((key[31] & 0xe0) | i / BUCKETS); /* no key twice */
+    }
     kad_random_bytes(random, address + 1, 4);
     BENCH_CHECK(kad__dht_add_address(dht, kad__bytes(key, sizeof(key)),
                                      kad__bytes(address, sizeof(address)),
                                      KAD_SECOND) == KAD__ROUTING_SUCCESS);
   }
-  BENCH_CHECK(kad__dht_table_size(dht) == BUCKETS * KAD__K);
+  BENCH_CHECK(kad__dht_table_size(dht) == count);
 }
 
 /* Nanoseconds per search, over all targets. */
@@ -92,7 +98,8 @@ static double search(const kad__dht *dht, const kad__key *targets) {
 }
 
 static void bench_search(const char *name, const char *note,
-                         const kad__dht *dht, const kad__key *targets) {
+                         const kad__dht *dht, const kad__key *targets,
+                         bench_target kind) {
   double rounds[ROUNDS];
   (void)search(dht, targets);
   for (int i = 0; i < ROUNDS; i++) {
@@ -101,28 +108,53 @@ static void bench_search(const char *name, const char *note,
   bench_report(&(bench_figure){.name = name,
                                .unit = "us",
                                .value = bench_median(rounds, ROUNDS) / 1e3,
-                               .kind = BENCH_VALUE_AT_MOST,
+                               .kind = kind,
                                .target = 3,
                                .note = note});
+}
+
+static void random_targets(kad__key *targets, kad_random *random) {
+  for (size_t i = 0; i < TARGETS; i++) {
+    uint8_t key[32];
+    kad_random_bytes(random, key, sizeof(key));
+    targets[i] = kad__key_load(key);
+  }
+}
+
+static void crafted_targets(kad__key *targets, kad_random *random) {
+  for (size_t i = 0; i < TARGETS; i++) {
+    uint8_t key[32];
+    make_key(key, (uint32_t)kad_random_below(random, BUCKETS), random);
+    targets[i] = kad__key_load(key);
+  }
 }
 
 static void bench_table(kad_random *random) {
   static kad__key targets[TARGETS];
   kad__store *store = NULL;
-  kad__dht *dht = make_dht(&store, random);
-  uint8_t key[32];
-  fill(dht, random);
-  for (size_t i = 0; i < TARGETS; i++) {
-    kad_random_bytes(random, key, sizeof(key));
-    targets[i] = kad__key_load(key);
-  }
-  bench_search("closest_20_of_5000", "targets spread evenly", dht, targets);
-  for (size_t i = 0; i < TARGETS; i++) {
-    make_key(key, (uint32_t)kad_random_below(random, BUCKETS), random);
-    targets[i] = kad__key_load(key);
-  }
+  kad__dht *dht = make_dht(&store, random, KAD__K);
+  fill(dht, random, BUCKETS * KAD__K, true);
+  random_targets(targets, random);
+  bench_search("closest_20_of_5000", "targets spread evenly", dht, targets,
+               BENCH_VALUE_AT_MOST);
+  crafted_targets(targets, random);
   bench_search("closest_20_of_5000_any_bucket", "targets in every bucket alike",
-               dht, targets);
+               dht, targets, BENCH_VALUE_AT_MOST);
+  kad__dht_free(dht);
+  store->ops->free(store);
+}
+
+/* Buckets that hold all: what a table would cost that is not one of Kademlia.
+ */
+static void bench_flat_table(kad_random *random, uint32_t count,
+                             const char *name) {
+  static kad__key targets[TARGETS];
+  kad__store *store = NULL;
+  kad__dht *dht = make_dht(&store, random, count);
+  fill(dht, random, count, false);
+  random_targets(targets, random);
+  bench_search(name, "buckets without limit, random keys", dht, targets,
+               BENCH_NO_TARGET);
   kad__dht_free(dht);
   store->ops->free(store);
 }
@@ -196,6 +228,8 @@ int main(void) {
   kad_random_init_u64(&random, 5);
   bench_pin(0);
   bench_table(&random);
+  bench_flat_table(&random, 1000, "closest_20_of_1000_flat");
+  bench_flat_table(&random, 5000, "closest_20_of_5000_flat");
   make_answer(&a, &random);
   bench_codec("encode_answer", encode, &a);
   bench_codec("decode_answer", decode, &a);

@@ -279,56 +279,127 @@ kad_time kad__table_deadline(const kad__table *table) {
 
 /* ---- looking around ----------------------------------------------------- */
 
-/* The closest of one bucket after the `n` that are there already: a sorted
- * window, into which an entry is moved when it beats the last. Nearly all are
- * turned away by one comparison of one word. */
-typedef struct window {
+/* What of one bucket may be among the closest. Up to GATHERED_MAX items are put
+ * in order by counting, for each, how many are nearer: no branch depends on a
+ * distance, so none is guessed wrong, which is what sorting a few items costs.
+ * Larger buckets than real ones first guess how near the closest must be. */
+#define GATHERED_MAX 64
+
+typedef struct search {
   kad__near *items;
-  size_t begin; /* closer buckets fill what is before */
-  size_t count;
+  size_t count; /* of closer buckets, in order */
   size_t cap;
   const kad__key *target;
-} window;
+  const kad__table_filter *filter;
+} search;
 
-static bool nearer(const window *w, const kad__near *a, const kad__near *b) {
+static bool nearer(const search *s, const kad__near *a, const kad__near *b) {
   if (a->distance != b->distance) {
     return a->distance < b->distance;
   }
-  kad__key da = kad__key_distance(&a->entry->key, w->target);
-  kad__key db = kad__key_distance(&b->entry->key, w->target);
+  kad__key da = kad__key_distance(&a->entry->key, s->target);
+  kad__key db = kad__key_distance(&b->entry->key, s->target);
   return kad__key_compare(&da, &db) < 0;
 }
 
-static void window_offer(window *w, kad__near item) {
-  if (w->count == w->cap && !nearer(w, &item, &w->items[w->count - 1])) {
-    return;
-  }
-  kad__near *items = w->items;
-  size_t at = w->count < w->cap ? w->count++ : w->count - 1;
-  while (at > w->begin && (item.distance < items[at - 1].distance ||
-                           nearer(w, &item, &items[at - 1]))) {
-    items[at] = items[at - 1];
-    at--;
-  }
-  items[at] = item;
+static bool wanted(const kad__entry *e, const kad__table_filter *f) {
+  return e->peer != f->skip && (e->flags & f->require) == f->require &&
+         (e->flags & f->reject) == 0;
 }
 
-static void window_bucket(window *w, const kad__bucket *b,
-                          const kad__table_filter *f) {
-  const uint64_t target = w->target->w[0];
-  uint64_t limit = UINT64_MAX;
-  w->begin = w->count;
+/* Those at most `limit` away; more than GATHERED_MAX when they are too many. */
+static size_t gather(const search *s, const kad__bucket *b, uint64_t limit,
+                     kad__near *out) {
+  const uint64_t target = s->target->w[0];
+  size_t n = 0;
   for (uint32_t i = 0; i < b->count; i++) {
     const kad__entry *e = &b->entries[i];
     uint64_t d = e->key.w[0] ^ target;
-    if (d > limit || e->peer == f->skip ||
-        (e->flags & f->require) != f->require || (e->flags & f->reject) != 0) {
+    if (d > limit || !wanted(e, s->filter)) {
       continue;
     }
-    window_offer(w, (kad__near){d, e});
-    if (w->count == w->cap) {
-      limit = w->items[w->count - 1].distance;
+    if (n == GATHERED_MAX) {
+      return GATHERED_MAX + 1;
     }
+    out[n++] = (kad__near){d, e};
+  }
+  return n;
+}
+
+/* Moves the nearest of `n` items behind those that are there. */
+static void place(search *s, const kad__near *items, size_t n) {
+  uint8_t rank[GATHERED_MAX] = {0};
+  for (size_t i = 1; i < n; i++) {
+    size_t nearer_before = 0;
+    for (size_t j = 0; j < i; j++) {
+      bool before = items[j].distance < items[i].distance;
+      if (items[j].distance == items[i].distance) {
+        before = nearer(s, &items[j], &items[i]);
+      }
+      nearer_before += before;
+      rank[j] = (uint8_t)(rank[j] + !before);
+    }
+    rank[i] = (uint8_t)nearer_before;
+  }
+  size_t room = s->cap - s->count;
+  for (size_t i = 0; i < n; i++) {
+    if (rank[i] < room) {
+      s->items[s->count + rank[i]] = items[i];
+    }
+  }
+  s->count += n < room ? n : room;
+}
+
+/* A sorted window, into which an entry is moved when it beats the last: for
+ * whatever is too much to be gathered. */
+static void slide(search *s, const kad__bucket *b) {
+  kad__near *window = s->items + s->count;
+  size_t room = s->cap - s->count;
+  size_t n = 0;
+  for (uint32_t i = 0; i < b->count; i++) {
+    const kad__entry *e = &b->entries[i];
+    kad__near item = {e->key.w[0] ^ s->target->w[0], e};
+    if (!wanted(e, s->filter) ||
+        (n == room && !nearer(s, &item, &window[n - 1]))) {
+      continue;
+    }
+    size_t at = n < room ? n++ : n - 1;
+    for (; at > 0 && nearer(s, &item, &window[at - 1]); at--) {
+      window[at] = window[at - 1];
+    }
+    window[at] = item;
+  }
+  s->count += n;
+}
+
+/* The distance within which half as many again as there is room for are
+ * expected, when the keys of bucket `index` are spread evenly. `d` is how far
+ * we are from the target: entries differ from us, and so from `d`, below bit
+ * `index`. */
+static uint64_t guess_limit(const search *s, const kad__bucket *b,
+                            const kad__key *d, uint32_t index) {
+  uint64_t room = s->cap - s->count;
+  uint64_t expected = room + room / 2 + 4;
+  if (index > 31 || expected >= b->count) {
+    return UINT64_MAX;
+  }
+  uint64_t bit = UINT64_C(1) << (63 - index);
+  uint64_t nearest = (d->w[0] ^ bit) & ~(bit - 1);
+  return nearest + bit / b->count * expected;
+}
+
+static void search_bucket(search *s, const kad__table *t, const kad__key *d,
+                          uint32_t index) {
+  const kad__bucket *b = &t->buckets[index];
+  kad__near items[GATHERED_MAX];
+  uint64_t limit =
+      b->count > GATHERED_MAX ? guess_limit(s, b, d, index) : UINT64_MAX;
+  size_t n = gather(s, b, limit, items);
+  bool complete = limit == UINT64_MAX || n >= s->cap - s->count;
+  if (n <= GATHERED_MAX && complete) {
+    place(s, items, n);
+  } else {
+    slide(s, b);
   }
 }
 
@@ -339,19 +410,19 @@ size_t kad__table_closest(const kad__table *table, kad__near *out, size_t cap,
                           const kad__key *target,
                           const kad__table_filter *filter) {
   kad__key d = kad__key_distance(&table->local, target);
-  window w = {.items = out, .cap = cap, .target = target};
+  search s = {.items = out, .cap = cap, .target = target, .filter = filter};
   for (uint32_t i = kad__key_leading_zeros(&d);
-       i < table->bucket_count && w.count < cap; i++) {
+       i < table->bucket_count && s.count < cap; i++) {
     if (kad__key_bit(&d, i)) {
-      window_bucket(&w, &table->buckets[i], filter);
+      search_bucket(&s, table, &d, i);
     }
   }
-  for (uint32_t i = table->bucket_count; i > 0 && w.count < cap; i--) {
+  for (uint32_t i = table->bucket_count; i > 0 && s.count < cap; i--) {
     if (!kad__key_bit(&d, i - 1)) {
-      window_bucket(&w, &table->buckets[i - 1], filter);
+      search_bucket(&s, table, &d, i - 1);
     }
   }
-  return w.count;
+  return s.count;
 }
 
 static size_t healthy(const kad__bucket *b) {

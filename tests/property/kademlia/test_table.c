@@ -113,7 +113,10 @@ static void model_init(model *m, uint64_t seed) {
   assert_ok(
       kad__peer_book_new(&m->book, kad_allocator_default(), id_hash, secret));
   kad__key local = random_key(&m->random);
-  m->bucket_size = 1 + (uint32_t)kad_random_below(&m->random, 20);
+  /* Now and then buckets that are never full, larger than any real one. */
+  m->bucket_size = kad_random_below(&m->random, 4) == 0
+                       ? MODEL_PEERS
+                       : 1 + (uint32_t)kad_random_below(&m->random, 20);
   kad__table_init(&m->table, kad_allocator_default(), m->book, &local,
                   m->bucket_size, 60 * KAD_SECOND);
   for (int i = 0; i < MODEL_PEERS; i++) {
@@ -127,6 +130,10 @@ static void model_init(model *m, uint64_t seed) {
       uint8_t bit = (uint8_t)(0x80 >> b % 8);
       p->id[b / 8] = (uint8_t)((p->id[b / 8] & ~bit) |
                                (kad__key_bit(&local, b) ? bit : 0));
+    }
+    /* Some crowd in one place, and agree in the first word of their keys. */
+    if (i > 0 && kad_random_below(&m->random, 8) == 0) {
+      memcpy(p->id, m->peers[kad_random_below(&m->random, (uint64_t)i)].id, 8);
     }
     assert_ok(kad__peer_book_hold(m->book, &p->handle,
                                   kad__bytes(p->id, sizeof p->id)));
@@ -341,7 +348,8 @@ static void check_closest(model *m) {
   }
   sort_target = &target;
   qsort(all, count, sizeof all[0], by_distance);
-  size_t cap = kad_random_below(&m->random, MODEL_PEERS);
+  size_t cap = kad_random_below(
+      &m->random, kad_random_below(&m->random, 2) == 0 ? 41 : MODEL_PEERS);
   size_t n = kad__table_closest(&m->table, near, cap, &target, &filter);
   assert_int_equal(n, cap < count ? cap : count);
   for (size_t i = 0; i < n; i++) {
