@@ -376,9 +376,9 @@ void kad__dht_sent(kad__dht *dht, kad__call_id id, kad_time now) {
   kad__peer_unref(dht->book, peer);
 }
 
-/* Slow; lost when it has taken twice as long; then the deadline. */
+/* Slow; lost when it has taken half as long again; then the deadline. */
 static void call_delayed(kad__dht *dht, kad__call *call, kad_time now) {
-  kad_time lost = kad__time_add(now, now - call->started);
+  kad_time lost = kad__time_add(now, (now - call->started) / 2);
   bool was_slow = call->slow;
   call->slow = true;
   /* Moving a node that is in the heap cannot fail. */
