@@ -345,7 +345,7 @@ static void test_a_full_key_keeps_some(void **state) {
   world *w = (world *)*state;
   w->limits.max_providers_per_key = 16;
   kad__store *s = limited(w);
-  char id[16];
+  char id[24];
   size_t honest = 0;
   for (int i = 0; i < 16; i++) {
     (void)snprintf(id, sizeof id, "honest %d", i);
