@@ -14,7 +14,7 @@
 /* Buckets for which a name is drawn; 2^(n+1) hashes are expected for the n-th.
  */
 #define DRAWN_BUCKETS 8
-#define DRAWS_PER_EXPECTED 8
+#define DRAWS_PER_EXPECTED 8u
 /* A whole bootstrap may take so many query time-outs; a step, half of one. */
 #define WHOLE_TIMEOUTS 5
 

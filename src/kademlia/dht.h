@@ -280,7 +280,8 @@ typedef enum kad__dht_event_type {
   KAD__DHT_PROGRESS,       /* query, remaining: a bootstrap step ended */
   KAD__DHT_QUERY_ENDED,    /* query, error, stats: its last event */
   KAD__DHT_INBOUND,        /* message_type, peer, and with filtering: record */
-  KAD__DHT_ROUTING_ADDED,  /* peer, bucket, old_peer (may be empty) */
+  KAD__DHT_ROUTING_ADDED,  /* peer, bucket (leading bits that it shares with
+                              us), old_peer (evicted; may be empty) */
   KAD__DHT_ROUTING_UPDATED,
   KAD__DHT_ROUTING_REMOVED,
   KAD__DHT_UNROUTABLE, /* peer: no address known */

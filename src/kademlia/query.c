@@ -178,7 +178,7 @@ int kad__query_spread(kad__dht *dht, kad__query *q, const kad__heard *peers,
   }
   q->phase = KAD__PHASE_SPREAD;
   q->found = kad__lookup_size(&q->lookup);
-  /* The query has just left the heap's care with its timer in it. */
+  /* Moving a node that is in the heap cannot fail. */
   (void)kad__heap_set(&dht->query_timers, &dht->allocator, &q->timer, q->ends);
   return error;
 }
@@ -227,12 +227,12 @@ static bool phase_over(kad__dht *dht, kad__query *q, kad_time now) {
 static void trace(kad__dht *dht, kad__query *q, kad__dht_event_type type,
                   kad__peer peer, int error, const kad__message *reply,
                   kad_time now) {
-  const kad__query_class *class = kad__query_class_of(q->kind);
-  const kad__candidate *c = kad__lookup_find(&q->lookup, peer);
-  bool spread = q->phase == KAD__PHASE_SPREAD;
   if (!q->traced) {
     return;
   }
+  const kad__query_class *class = kad__query_class_of(q->kind);
+  const kad__candidate *c = kad__lookup_find(&q->lookup, peer);
+  bool spread = q->phase == KAD__PHASE_SPREAD;
   kad__dht_event event = {
       .type = type,
       .message_type = spread ? class->give : class->ask,
