@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -290,6 +291,82 @@ static void test_start_fails(void **state) {
   assert_null(service);
 }
 
+/* Fails the n-th allocation, on whatever thread that is. */
+typedef struct shared_memory {
+  atomic_size_t calls;
+  atomic_size_t live;
+  size_t fail_at;
+} shared_memory;
+
+static void *shared_alloc(void *user, size_t size) {
+  shared_memory *m = user;
+  if (atomic_fetch_add(&m->calls, 1) + 1 == m->fail_at) {
+    return NULL;
+  }
+  void *block = malloc(size);
+  atomic_fetch_add(&m->live, block != NULL);
+  return block;
+}
+
+static void *shared_resize(void *user, void *memory, size_t size) {
+  shared_memory *m = user;
+  if (atomic_fetch_add(&m->calls, 1) + 1 == m->fail_at) {
+    return NULL;
+  }
+  void *block = realloc(memory, size);
+  atomic_fetch_add(&m->live, memory == NULL && block != NULL);
+  return block;
+}
+
+static void shared_release(void *user, void *memory) {
+  shared_memory *m = user;
+  atomic_fetch_sub(&m->live, memory != NULL);
+  free(memory);
+}
+
+/* One life of a service: what fails is reported or does without. True when the
+ * failure was reached. */
+static bool live_without(size_t fail_at) {
+  shared_memory m = {.fail_at = fail_at};
+  kad_allocator allocator = {.alloc = shared_alloc,
+                             .resize = shared_resize,
+                             .release = shared_release,
+                             .user = &m};
+  kad_node_options options = KAD_NODE_OPTIONS_INIT;
+  options.allocator = &allocator;
+  kad_service *service = NULL;
+  inbox b;
+  inbox_init(&b);
+  int error = kad_service_start(&service, &options, NULL, NULL);
+  if (error == 0) {
+    kad_request get = get_request("key");
+    kad_request_id id = 0;
+    error = kad_service_submit(service, &id, &get, on_event, &b);
+    kad_service_cancel(service, id);
+    size_t ends = error == 0 ? 1 : 0;
+    error = kad_service_call(service, &get, NULL, NULL);
+    assert_true(error == KAD_E_NO_PEERS || error == KAD_E_NO_MEMORY);
+    kad_service_stop(service);
+    assert_int_equal(b.ends, ends);
+  } else {
+    assert_error(KAD_E_NO_MEMORY, error);
+  }
+  inbox_fini(&b);
+  if (m.live != 0) {
+    fail_msg("allocation %zu: %zu blocks leak", fail_at, (size_t)m.live);
+  }
+  return m.calls >= fail_at;
+}
+
+static void test_without_memory(void **state) {
+  (void)state;
+  size_t fail_at = 1;
+  while (live_without(fail_at)) {
+    fail_at++;
+  }
+  assert_true(fail_at > 30);
+}
+
 /* ---- callbacks ----------------------------------------------------------- */
 
 static void submit_another(void *user, const kad_event *event) {
@@ -444,6 +521,7 @@ int main(void) {
       cmocka_unit_test(test_stop_while_running),
       cmocka_unit_test(test_stop_at_once),
       cmocka_unit_test(test_start_fails),
+      cmocka_unit_test(test_without_memory),
       cmocka_unit_test(test_callbacks_submit),
       cmocka_unit_test(test_callbacks_submit_at_the_end),
       cmocka_unit_test(test_many_threads),
