@@ -332,9 +332,11 @@ static void call_succeeded(kad__dht *dht, kad__call *call,
                            const kad__message *reply, kad_time now) {
   kad__query *query = call->query;
   kad__peer peer = call->peer;
+  bool blank =
+      query == NULL && call->type == KAD__FIND_NODE && reply->closer_count == 0;
   kad__peer_ref(dht->book, peer);
   call_free(dht, call);
-  kad__member_answered(dht, peer, now);
+  kad__member_answered(dht, peer, blank, now);
   if (query != NULL) {
     kad__query_replied(dht, query, peer, reply, now);
   }

@@ -195,7 +195,13 @@ static kad__routing_update enter(kad__dht *dht, kad__peer peer,
 
 /* ---- news --------------------------------------------------------------- */
 
-void kad__member_answered(kad__dht *dht, kad__peer peer, kad_time now) {
+/* Somebody who knows nobody is no help, unless we are as poor ourselves. */
+static bool proves_useful(const kad__dht *dht, bool blank) {
+  return !blank || !dht->config.verify_peers || dht->table.size < KAD__K;
+}
+
+void kad__member_answered(kad__dht *dht, kad__peer peer, bool blank,
+                          kad_time now) {
   kad__recent_item *item = recent_of(dht, peer);
   kad__entry *entry = entry_of(dht, peer);
   kad__list_id addresses = item == NULL ? 0 : item->value;
@@ -214,7 +220,8 @@ void kad__member_answered(kad__dht *dht, kad__peer peer, kad_time now) {
   }
   if (entry != NULL) {
     entry_alive(dht, entry, now);
-  } else if (confirmed && !dht->config.manual_inserts) {
+  } else if (confirmed && !dht->config.manual_inserts &&
+             proves_useful(dht, blank)) {
     enter(dht, peer, addresses, true, ANSWERED, now);
   }
 }

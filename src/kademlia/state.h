@@ -237,8 +237,9 @@ uint64_t kad__size_near_enough(const kad__dht *dht, kad_time now);
 
 /* Trusted addresses of a peer: those in the table, else those remembered. */
 kad_bytes kad__member_addresses(const kad__dht *dht, kad__peer peer);
-/* It answered a call of ours. */
-void kad__member_answered(kad__dht *dht, kad__peer peer, kad_time now);
+/* It answered a call of ours. `blank`: it was probed and named nobody. */
+void kad__member_answered(kad__dht *dht, kad__peer peer, bool blank,
+                          kad_time now);
 /* A call to it failed with `error`. */
 void kad__member_failed(kad__dht *dht, kad__peer peer, int error, kad_time now);
 /* It failed lately: whoever can wait leaves it alone. */

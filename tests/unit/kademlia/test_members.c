@@ -257,6 +257,27 @@ static void test_verified_peers(void **state) {
   one_fini(&o);
 }
 
+/* Once we know many, who names nobody is no help. */
+static void test_blank_peers(void **state) {
+  (void)state;
+  one o;
+  one_setup(&o);
+  o.config.verify_peers = true;
+  one_start(&o);
+  for (unsigned i = 1; i <= 20; i++) {
+    one_add(&o, i);
+  }
+  confirm(&o, 30);
+  kad__dht_call call = one_call(&o);
+  one_empty(&o, &call);
+  assert_int_equal(kad__dht_table_size(o.dht), 20);
+  confirm(&o, 30);
+  call = one_call(&o);
+  one_closer(&o, &call, (unsigned[]){1}, 1);
+  assert_int_equal(kad__dht_table_size(o.dht), 21);
+  one_fini(&o);
+}
+
 static void test_probes_are_bounded(void **state) {
   (void)state;
   one o;
@@ -612,6 +633,7 @@ int main(void) {
       cmocka_unit_test(test_pending_in_vain),
       cmocka_unit_test(test_pending_takes_a_free_place),
       cmocka_unit_test(test_verified_peers),
+      cmocka_unit_test(test_blank_peers),
       cmocka_unit_test(test_probes_are_bounded),
       cmocka_unit_test(test_dead_peers_leave),
       cmocka_unit_test(test_offline),
