@@ -53,8 +53,9 @@ uint64_t bench_proc_value(const char *path, const char *name);
 uint64_t bench_private_memory(void);
 
 /* From now on this process runs on one processor, the `index`-th of those that
- * it may use. Two processes that take turns on one processor do not slow each
- * other down as they do on two threads of one core. */
+ * it may use: the measured side on its own, the load on another. */
+#define BENCH_MEASURED 0
+#define BENCH_LOAD 1
 void bench_pin(unsigned index);
 
 /* Whole transfers over a blocking descriptor. */

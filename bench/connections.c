@@ -31,8 +31,8 @@ static round_result run_round(bench_server *server, uint64_t *identified) {
   bench_server_mark(server, &gone, &(bench_until){.connections = 0});
   double per_second = CONNECTIONS * (double)KAD_SECOND;
   return (round_result){
-      .rate = per_second / (double)(after.cpu - before.cpu),
-      .with_end = per_second / (double)(gone.cpu - before.cpu),
+      .rate = per_second / (double)(after.cpu_before - before.cpu_after),
+      .with_end = per_second / (double)(gone.cpu_before - before.cpu_after),
       .floor = (double)KAD_SECOND / bench_floor_handshake(FLOOR_ROUNDS)};
 }
 
@@ -44,7 +44,7 @@ int main(void) {
   double ratios[ROUNDS];
   double end_ratios[ROUNDS];
   uint64_t identified = 0;
-  bench_pin(0);
+  bench_pin(BENCH_LOAD);
   bench_server_start(
       &server, &(bench_server_options){.max_connections = 2 * CONNECTIONS});
   (void)run_round(&server, &identified); /* warm up */

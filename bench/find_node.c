@@ -114,7 +114,7 @@ static void run_round(result *out, int round, load *l, bench_server *server) {
                            .bytes_in = after.bytes_in - before.bytes_in,
                            .bytes_out = after.bytes_out - before.bytes_out};
   double per_second = REQUESTS * (double)KAD_SECOND;
-  out->rate[round] = per_second / (double)(after.cpu - before.cpu);
+  out->rate[round] = per_second / (double)(after.cpu_before - before.cpu_after);
   out->floor[round] = per_second / bench_floor_traffic(&traffic);
   out->ratio[round] = out->rate[round] / out->floor[round];
   out->peers = (double)l->peers / (double)l->answered;
@@ -158,7 +158,7 @@ static void report(const char *name, result *r, bench_target kind) {
 int main(void) {
   result flat;
   result real;
-  bench_pin(0);
+  bench_pin(BENCH_LOAD);
   run(&flat, PEERS);
   run(&real, 0);
   report("find_node", &flat, BENCH_RATIO_AT_LEAST);

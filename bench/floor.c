@@ -95,6 +95,7 @@ static void handshake_once(handshake *h) {
 
 double bench_floor_handshake(uint32_t rounds) {
   handshake h;
+  bench_pin(BENCH_MEASURED);
   handshake_init(&h);
   handshake_once(&h);
   kad_time start = bench_cpu();
@@ -103,6 +104,7 @@ double bench_floor_handshake(uint32_t rounds) {
   }
   double spent = (double)(bench_cpu() - start);
   handshake_fini(&h);
+  bench_pin(BENCH_LOAD);
   return spent / rounds;
 }
 
@@ -168,46 +170,63 @@ static void connect_pair(int pair[2]) {
   }
 }
 
-/* The peer: one process feeds, another drains, so that the measured side never
- * waits for its turn. */
-static pid_t start_peer(int pair[2], uint64_t bytes, bool feeds) {
-  static uint8_t buffer[64 * 1024];
+/* After read number `reads` so many writes have been made: they are spread
+ * evenly. */
+static uint64_t writes_after(const bench_traffic *t, uint64_t reads) {
+  return reads * t->writes / t->reads;
+}
+
+static size_t read_len(const bench_traffic *t) {
+  return (size_t)(t->bytes_in / t->reads);
+}
+
+static size_t write_len(const bench_traffic *t) {
+  return (size_t)(t->bytes_out / t->writes);
+}
+
+/* The peer sends the next batch when it has what answers the last, as the load
+ * of the figure does. */
+static void run_peer(int fd, const bench_traffic *t) {
+  size_t in = read_len(t);
+  size_t out = write_len(t);
+  uint8_t *buffer = calloc(1, in + out);
+  BENCH_CHECK(buffer != NULL);
+  for (uint64_t i = 0; i < t->reads; i++) {
+    bench_write(fd, buffer, in);
+    for (uint64_t w = writes_after(t, i); w < writes_after(t, i + 1); w++) {
+      bench_read(fd, buffer, out);
+    }
+  }
+  free(buffer);
+}
+
+static pid_t start_peer(int pair[2], const bench_traffic *t) {
   pid_t child = fork();
   BENCH_CHECK(child >= 0);
-  if (child != 0) {
-    return child;
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    bench_pin(BENCH_LOAD);
+    close(pair[0]);
+    run_peer(pair[1], t);
+    _exit(0);
   }
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  close(pair[0]);
-  while (bytes > 0) {
-    size_t part = bytes < sizeof(buffer) ? (size_t)bytes : sizeof(buffer);
-    ssize_t n =
-        feeds ? write(pair[1], buffer, part) : read(pair[1], buffer, part);
-    if (n <= 0) {
-      break;
-    }
-    bytes -= (uint64_t)n;
-  }
-  _exit(0);
+  return child;
 }
 
 static void serve_traffic(int fd, const bench_traffic *t) {
   EVP_CIPHER_CTX *seal = make_cipher(1);
   EVP_CIPHER_CTX *open = make_cipher(0);
-  size_t in = (size_t)(t->bytes_in / t->reads);
-  size_t out = (size_t)(t->bytes_out / t->writes);
+  size_t in = read_len(t);
+  size_t out = write_len(t);
   uint8_t *buffer = calloc(1, in + out);
   uint64_t nonce = 0;
-  uint64_t writes = 0;
   BENCH_CHECK(buffer != NULL);
-  for (uint64_t reads = 0; reads < t->reads; reads++) {
+  for (uint64_t i = 0; i < t->reads; i++) {
     BENCH_CHECK(recv(fd, buffer, in, MSG_WAITALL) == (ssize_t)in);
     crypt_all(open, &nonce, buffer, in, 0);
-    /* Writes are spread evenly over the reads. */
-    while (writes * t->reads < (reads + 1) * t->writes) {
+    for (uint64_t w = writes_after(t, i); w < writes_after(t, i + 1); w++) {
       crypt_all(seal, &nonce, buffer, out, 1);
       bench_write(fd, buffer, out);
-      writes++;
     }
   }
   free(buffer);
@@ -218,14 +237,14 @@ static void serve_traffic(int fd, const bench_traffic *t) {
 double bench_floor_traffic(const bench_traffic *t) {
   int pair[2];
   connect_pair(pair);
-  pid_t feeder = start_peer(pair, t->bytes_in, true);
-  pid_t drain = start_peer(pair, t->bytes_out, false);
+  pid_t peer = start_peer(pair, t);
   close(pair[1]);
+  bench_pin(BENCH_MEASURED);
   kad_time start = bench_cpu();
   serve_traffic(pair[0], t);
   double spent = (double)(bench_cpu() - start);
+  bench_pin(BENCH_LOAD);
   close(pair[0]);
-  waitpid(feeder, NULL, 0);
-  waitpid(drain, NULL, 0);
+  waitpid(peer, NULL, 0);
   return spent;
 }

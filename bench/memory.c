@@ -10,7 +10,7 @@ int main(void) {
   bench_client client;
   bench_mark before;
   bench_mark after;
-  bench_pin(0);
+  bench_pin(BENCH_LOAD);
   bench_server_start(
       &server, &(bench_server_options){.max_connections = 2 * CONNECTIONS});
   /* The first connection brings what is there once: tables, code, OpenSSL. */
@@ -21,13 +21,15 @@ int main(void) {
   }
   bench_server_mark(
       &server, &before,
-      &(bench_until){.identified = 1, .connections = 1, .calm = true});
+      &(bench_until){
+          .identified = 1, .connections = 1, .calm = true, .memory = true});
   client.count = CONNECTIONS;
   bench_client_connect_all(&client, 0, WINDOW);
   bench_server_mark(&server, &after,
                     &(bench_until){.identified = CONNECTIONS + 1,
                                    .connections = CONNECTIONS + 1,
-                                   .calm = true});
+                                   .calm = true,
+                                   .memory = true});
   double private = (double)(after.private_memory - before.private_memory);
   double heap = (double)(after.heap - before.heap);
   bench_report(&(bench_figure){.name = "memory_per_connection",

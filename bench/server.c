@@ -72,20 +72,30 @@ static void fill_table(kad__dht *dht, const bench_server_options *options) {
 
 /* ---- marks --------------------------------------------------------------- */
 
+static void take_memory(bench_mark *out) {
+  struct mallinfo2 heap = mallinfo2();
+  out->private_memory = bench_private_memory();
+  out->heap = heap.uordblks + heap.hblkhd;
+}
+
+/* CPU time last before the load goes on, so that taking the mark is not part of
+ * what follows; what it is part of has ended. */
 static void take_mark(server *s, bench_mark *out) {
   kad_node_status status;
   kad__node_status(s->host.node, &status);
-  struct mallinfo2 heap = mallinfo2();
-  *out = (bench_mark){.cpu = bench_cpu(),
-                      .reads = bench_proc_value("/proc/self/io", "syscr"),
-                      .writes = bench_proc_value("/proc/self/io", "syscw"),
-                      .bytes_in = bench_proc_value("/proc/self/io", "rchar"),
-                      .bytes_out = bench_proc_value("/proc/self/io", "wchar"),
-                      .private_memory = bench_private_memory(),
-                      .heap = heap.uordblks + heap.hblkhd,
+  *out = (bench_mark){.cpu_before = bench_cpu(),
                       .identified = s->identified,
                       .connections = status.connections,
                       .table = status.table_size};
+  if (s->until.memory) {
+    take_memory(out);
+  }
+  const char *io = "/proc/self/io";
+  out->reads = bench_proc_value(io, "syscr");
+  out->writes = bench_proc_value(io, "syscw");
+  out->bytes_in = bench_proc_value(io, "rchar");
+  out->bytes_out = bench_proc_value(io, "wchar");
+  out->cpu_after = bench_cpu();
 }
 
 static bool is_calm(const server *s) {
@@ -176,6 +186,7 @@ static _Noreturn void run_server(int control,
   node.max_connections = options->max_connections;
   node.idle_timeout = IDLE_TIMEOUT;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  bench_pin(BENCH_MEASURED);
   prctl(PR_SET_NAME, "bench_server"); /* for profilers */
   s.control = control;
   s.quiet_since = bench_now();

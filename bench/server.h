@@ -37,12 +37,14 @@ typedef struct bench_until {
   uint32_t connections;
   bool any_connections;
   bool calm;
+  bool memory; /* measure it too, which takes a while */
 } bench_until;
 
 typedef struct bench_mark {
-  kad_time cpu;
-  uint64_t private_memory;
-  uint64_t heap; /* bytes that malloc has given out */
+  kad_time cpu_before;     /* taking the mark not included */
+  kad_time cpu_after;      /* included */
+  uint64_t private_memory; /* when asked for, as the next */
+  uint64_t heap;           /* bytes that malloc has given out */
   uint64_t reads, writes, bytes_in, bytes_out; /* system calls, all files */
   uint64_t identified;
   uint32_t connections;

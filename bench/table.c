@@ -226,7 +226,7 @@ int main(void) {
   static answer a;
   kad_random random;
   kad_random_init_u64(&random, 5);
-  bench_pin(0);
+  bench_pin(BENCH_MEASURED);
   bench_table(&random);
   bench_flat_table(&random, 1000, "closest_20_of_1000_flat");
   bench_flat_table(&random, 5000, "closest_20_of_5000_flat");
