@@ -194,7 +194,10 @@ static int start(daemon_state *d, const kad_key_pair *identity,
   options.store = store;
   int error = kad_node_new(&d->node, &options);
   if (error < 0) {
-    return tool_fail(&d->out, error, "cannot start the node", NULL);
+    return tool_fail(&d->out, error, "cannot start the node",
+                     error == KAD_E_UNSUPPORTED
+                         ? "--listen takes TCP alone: /ip4/0.0.0.0/tcp/4001"
+                         : NULL);
   }
   int status = serve(d);
   kad_node_free(d->node);

@@ -71,6 +71,11 @@ class NodeLife(unittest.TestCase):
             self.assertEqual(result.of_type("error")[0]["error"],
                              "ADDRESS_IN_USE")
 
+    def test_cannot_listen_on_that(self):
+        result = run("node", "--listen", "/ip4/127.0.0.1/udp/1/quic-v1")
+        self.assertEqual((result.status, result.out), (1, b""), result)
+        self.assertIn("--listen takes TCP", result.err)
+
     def test_text(self):
         node = self.start("--verbose", json=False)
         first = node.line()
