@@ -281,9 +281,12 @@ kad_time kad__table_deadline(const kad__table *table) {
 
 /* What of one bucket may be among the closest. Up to GATHERED_MAX items are put
  * in order by counting, for each, how many are nearer: no branch depends on a
- * distance, so none is guessed wrong, which is what sorting a few items costs.
- * Larger buckets than real ones first guess how near the closest must be. */
-#define GATHERED_MAX 64
+ * distance, so none is guessed wrong, which is what sorting a few items costs,
+ * and compilers count four at a time. Larger buckets than real ones first guess
+ * how near the closest must be. */
+#define COUNTED 32
+#define GATHERED_MAX (2 * COUNTED)
+#define DEEPEST_COUNTED 31 /* below, too few bits of a word are left */
 
 typedef struct search {
   kad__near *items;
@@ -326,28 +329,51 @@ static size_t gather(const search *s, const kad__bucket *b, uint64_t limit,
   return n;
 }
 
-/* Moves the nearest of `n` items behind those that are there. */
-static void place(search *s, const kad__near *items, size_t n) {
-  uint8_t rank[GATHERED_MAX] = {0};
-  for (size_t i = 1; i < n; i++) {
-    size_t nearer_before = 0;
-    for (size_t j = 0; j < i; j++) {
-      bool before = items[j].distance < items[i].distance;
-      if (items[j].distance == items[i].distance) {
-        before = nearer(s, &items[j], &items[i]);
-      }
-      nearer_before += before;
-      rank[j] = (uint8_t)(rank[j] + !before);
-    }
-    rank[i] = (uint8_t)nearer_before;
+static uint32_t count_below(const int32_t list[COUNTED], int32_t value) {
+  uint32_t count = 0;
+  for (size_t i = 0; i < COUNTED; i++) {
+    count += list[i] < value;
   }
-  size_t room = s->cap - s->count;
+  return count;
+}
+
+/* How far each of `n` items is within a bucket, in 32 bits of which the first
+ * is the first that differs between them; the rest is filled up. */
+static void shorten(int32_t out[GATHERED_MAX], const kad__near *items, size_t n,
+                    uint32_t bucket) {
+  for (size_t i = 0; i < GATHERED_MAX; i++) {
+    out[i] = INT32_MAX;
+  }
   for (size_t i = 0; i < n; i++) {
-    if (rank[i] < room) {
-      s->items[s->count + rank[i]] = items[i];
+    uint32_t top = (uint32_t)(items[i].distance << (bucket + 1) >> 32);
+    out[i] = (int32_t)((int64_t)top + INT32_MIN);
+  }
+}
+
+/* Moves the nearest of `n` items behind those that are there. False, with
+ * nothing changed that counts, when two are too close to each other to be told
+ * apart. */
+static bool place(search *s, const kad__near *items, size_t n,
+                  uint32_t bucket) {
+  int32_t distances[GATHERED_MAX];
+  size_t room = s->cap - s->count;
+  size_t sum = 0;
+  shorten(distances, items, n, bucket);
+  for (size_t i = 0; i < n; i++) {
+    size_t rank = count_below(distances, distances[i]);
+    if (n > COUNTED) {
+      rank += count_below(distances + COUNTED, distances[i]);
     }
+    sum += rank;
+    if (rank < room) {
+      s->items[s->count + rank] = items[i];
+    }
+  }
+  if (sum != n * (n - 1) / 2) {
+    return false;
   }
   s->count += n < room ? n : room;
+  return true;
 }
 
 /* A sorted window, into which an entry is moved when it beats the last: for
@@ -380,7 +406,7 @@ static uint64_t guess_limit(const search *s, const kad__bucket *b,
                             const kad__key *d, uint32_t index) {
   uint64_t room = s->cap - s->count;
   uint64_t expected = room + room / 2 + 4;
-  if (index > 31 || expected >= b->count) {
+  if (index > DEEPEST_COUNTED || expected >= b->count) {
     return UINT64_MAX;
   }
   uint64_t bit = UINT64_C(1) << (63 - index);
@@ -396,9 +422,8 @@ static void search_bucket(search *s, const kad__table *t, const kad__key *d,
       b->count > GATHERED_MAX ? guess_limit(s, b, d, index) : UINT64_MAX;
   size_t n = gather(s, b, limit, items);
   bool complete = limit == UINT64_MAX || n >= s->cap - s->count;
-  if (n <= GATHERED_MAX && complete) {
-    place(s, items, n);
-  } else {
+  if (n > GATHERED_MAX || !complete || index > DEEPEST_COUNTED ||
+      !place(s, items, n, index)) {
     slide(s, b);
   }
 }
