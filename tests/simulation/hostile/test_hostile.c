@@ -152,7 +152,7 @@ static void test_partition_of_halves(void **state) {
   }
   assert_int_equal(ended, 1000);
   n.answer = NULL;
-  net_run(&n, 10 * KAD_MINUTE);
+  net_run(&n, 5 * KAD_MINUTE);
   size_t hits = 0;
   for (uint32_t i = 0; i < 20; i++) {
     uint8_t key[34];
@@ -234,7 +234,7 @@ static known restart(uint64_t seed, bool defended) {
   }
   assert_ok(kad__dht_bootstrap(n.nodes[victim]->dht, &id, n.now));
   net_touch(&n, victim);
-  net_run(&n, 10 * KAD_MINUTE);
+  net_run(&n, (defended ? 5 : 1) * KAD_MINUTE);
   known k = {.attackers = entries_from(&n, victim, HONEST)};
   k.honest = kad__dht_table_size(n.nodes[victim]->dht) - k.attackers;
   print_message("restart among attackers, %s: %zu honest, %zu attackers\n",
@@ -246,7 +246,7 @@ static known restart(uint64_t seed, bool defended) {
 /* A node comes back with the few honest peers that it remembers, and twice as
  * many attackers as there are honest nodes connect first. Those it remembers
  * stay, but no more is certain; with disjoint paths, and groups of addresses
- * bounded, the honest outnumber the attackers within ten minutes. */
+ * bounded, the honest outnumber the attackers within five minutes. */
 static void test_restart_among_attackers(void **state) {
   (void)state;
   uint64_t seed = test_seed("restart_among_attackers");
