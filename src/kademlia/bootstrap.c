@@ -68,7 +68,7 @@ static bool known_target(kad__dht *dht, kad__query *q, uint32_t bucket) {
   kad_bytes id = kad__peer_id(dht->book, e->peer);
   memcpy(q->key, id.data, id.len);
   q->key_len = (uint32_t)id.len;
-  q->target = e->key;
+  q->target = *kad__peer_key(dht->book, e->peer);
   return true;
 }
 

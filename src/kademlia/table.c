@@ -1,11 +1,11 @@
 /* Buckets are small arrays, grown on demand and scanned in a row: at twenty
- * entries of 48 bytes that beats every clever structure, and a table of a
+ * entries of 24 bytes that beats every clever structure, and a table of a
  * quiet node stays a few kilobytes. */
 #include "kademlia/table.h"
 
 #include "base/alloc.h"
 
-_Static_assert(sizeof(kad__entry) == 48, "100,000 nodes must fit");
+_Static_assert(sizeof(kad__entry) == 24, "100,000 nodes must fit");
 
 static void entry_drop(kad__table *t, const kad__entry *e) {
   kad__list_unref(t->book, e->addresses);
@@ -161,12 +161,13 @@ static int bucket_insert(kad__table *t, kad__bucket *b, const kad__entry *entry,
 
 int kad__table_insert(kad__table *table, kad__peer peer, kad__list_id addresses,
                       bool connected, kad_time now, kad__peer *oldest) {
-  kad__entry entry = {.key = *kad__peer_key(table->book, peer),
+  const kad__key *key = kad__peer_key(table->book, peer);
+  kad__entry entry = {.word = key->w[0],
                       .peer = peer,
                       .addresses = addresses,
                       .seen = (uint32_t)(now / KAD_SECOND),
                       .flags = addresses == 0 ? 0 : KAD__ENTRY_ADDRESSED};
-  uint32_t index = kad__table_index(table, &entry.key);
+  uint32_t index = kad__table_index(table, key);
   *oldest = 0;
   if (index == KAD__KEY_BITS) {
     return KAD_E_SELF;
@@ -294,14 +295,17 @@ typedef struct search {
   size_t cap;
   const kad__key *target;
   const kad__table_filter *filter;
+  const kad__peer_book *book;
 } search;
 
 static bool nearer(const search *s, const kad__near *a, const kad__near *b) {
   if (a->distance != b->distance) {
     return a->distance < b->distance;
   }
-  kad__key da = kad__key_distance(&a->entry->key, s->target);
-  kad__key db = kad__key_distance(&b->entry->key, s->target);
+  kad__key da =
+      kad__key_distance(kad__peer_key(s->book, a->entry->peer), s->target);
+  kad__key db =
+      kad__key_distance(kad__peer_key(s->book, b->entry->peer), s->target);
   return kad__key_compare(&da, &db) < 0;
 }
 
@@ -317,7 +321,7 @@ static size_t gather(const search *s, const kad__bucket *b, uint64_t limit,
   size_t n = 0;
   for (uint32_t i = 0; i < b->count; i++) {
     const kad__entry *e = &b->entries[i];
-    uint64_t d = e->key.w[0] ^ target;
+    uint64_t d = e->word ^ target;
     if (d > limit || !wanted(e, s->filter)) {
       continue;
     }
@@ -384,7 +388,7 @@ static void slide(search *s, const kad__bucket *b) {
   size_t n = 0;
   for (uint32_t i = 0; i < b->count; i++) {
     const kad__entry *e = &b->entries[i];
-    kad__near item = {e->key.w[0] ^ s->target->w[0], e};
+    kad__near item = {e->word ^ s->target->w[0], e};
     if (!wanted(e, s->filter) ||
         (n == room && !nearer(s, &item, &window[n - 1]))) {
       continue;
@@ -435,7 +439,11 @@ size_t kad__table_closest(const kad__table *table, kad__near *out, size_t cap,
                           const kad__key *target,
                           const kad__table_filter *filter) {
   kad__key d = kad__key_distance(&table->local, target);
-  search s = {.items = out, .cap = cap, .target = target, .filter = filter};
+  search s = {.items = out,
+              .cap = cap,
+              .target = target,
+              .filter = filter,
+              .book = table->book};
   for (uint32_t i = kad__key_leading_zeros(&d);
        i < table->bucket_count && s.count < cap; i++) {
     if (kad__key_bit(&d, i)) {
@@ -468,7 +476,8 @@ size_t kad__table_count_between(const kad__table *table,
   }
   const kad__bucket *b = &table->buckets[first];
   for (uint32_t i = 0; i < b->count; i++) {
-    kad__key other = kad__key_distance(&table->local, &b->entries[i].key);
+    kad__key other = kad__key_distance(
+        &table->local, kad__peer_key(table->book, b->entries[i].peer));
     count += (b->entries[i].flags & KAD__ENTRY_FAILED) == 0 &&
              kad__key_compare(&other, &d) <= 0;
   }
@@ -489,10 +498,11 @@ int kad__table_deepest(const kad__table *table) {
 
 static const char *check_entry(const kad__table *t, const kad__entry *e,
                                uint32_t bucket) {
-  if (!kad__key_equal(&e->key, kad__peer_key(t->book, e->peer))) {
+  const kad__key *key = kad__peer_key(t->book, e->peer);
+  if (e->word != key->w[0]) {
     return "table: an entry's key is not its peer's";
   }
-  if (kad__table_index(t, &e->key) != bucket) {
+  if (kad__table_index(t, key) != bucket) {
     return "table: an entry is in the wrong bucket";
   }
   if ((e->addresses != 0) != ((e->flags & KAD__ENTRY_ADDRESSED) != 0)) {

@@ -19,7 +19,7 @@ enum kad__entry_flag {
 };
 
 typedef struct kad__entry {
-  kad__key key;
+  uint64_t word; /* the first of the key; the rest is in the book */
   kad__peer peer;
   kad__list_id addresses;
   uint32_t seen;    /* second at which it last proved to be alive */
