@@ -240,10 +240,7 @@ void kad__list_merge(uint8_t *out, size_t cap, size_t *len, kad_bytes from) {
   }
 }
 
-kad_bytes kad__list_prefix(kad_bytes list, size_t max) {
-  if (list.len <= max) {
-    return list;
-  }
+kad_bytes kad__list_cut(kad_bytes list, size_t max) {
   kad_bytes rest = list;
   kad_bytes address;
   size_t fits = 0;

@@ -51,7 +51,10 @@ kad_bytes kad__list_bytes(const kad__peer_book *book, kad__list_id list);
  * are not in it yet and fit into `cap`. */
 void kad__list_merge(uint8_t *out, size_t cap, size_t *len, kad_bytes from);
 /* The longest prefix of `list`, whole addresses, of at most `max` bytes. */
-kad_bytes kad__list_prefix(kad_bytes list, size_t max);
+kad_bytes kad__list_cut(kad_bytes list, size_t max);
+static inline kad_bytes kad__list_prefix(kad_bytes list, size_t max) {
+  return list.len <= max ? list : kad__list_cut(list, max);
+}
 
 size_t kad__peer_book_peers(const kad__peer_book *book);
 size_t kad__peer_book_lists(const kad__peer_book *book);

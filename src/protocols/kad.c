@@ -190,7 +190,7 @@ int kad__kad_write(kad__stream *stream, const kad__message *message,
   if (error < 0) {
     return error;
   }
-  int written = kad__message_encode(out, room, message);
+  int written = kad__message_encode_len(out, room, message, len);
   if (written < 0) {
     return written;
   }

@@ -244,11 +244,19 @@ static size_t peer_len(const kad__wire_peer *peer) {
          number_len(PEER_CONNECTION, peer->connection);
 }
 
+/* Room is looked for once: a peer is the bulk of what is ever written. */
 static void put_peer(kad__pb_writer *w, uint32_t number,
                      const kad__wire_peer *peer) {
-  kad__pb_put_header(w, number, peer_len(peer));
-  put_bytes(w, PEER_ID, peer->id);
-  kad__pb_put_raw(w, peer->addresses);
+  size_t len = peer_len(peer);
+  if (!kad__pb_has_room(w, kad__pb_bytes_len(number, len))) {
+    return;
+  }
+  kad__pb_write_header(w, number, len);
+  if (peer->id.len != 0) {
+    kad__pb_write_header(w, PEER_ID, peer->id.len);
+    kad__pb_write_raw(w, peer->id);
+  }
+  kad__pb_write_raw(w, peer->addresses);
   put_number(w, PEER_CONNECTION, peer->connection);
 }
 
@@ -278,8 +286,13 @@ size_t kad__message_len(const kad__message *m) {
 }
 
 int kad__message_encode(uint8_t *out, size_t cap, const kad__message *m) {
+  return kad__message_encode_len(out, cap, m, kad__message_len(m));
+}
+
+int kad__message_encode_len(uint8_t *out, size_t cap, const kad__message *m,
+                            size_t len) {
   uint8_t prefix[KAD__VARINT_MAX_LEN];
-  size_t prefix_len = kad__varint_encode(prefix, kad__message_len(m));
+  size_t prefix_len = kad__varint_encode(prefix, len);
   kad__pb_writer w;
   kad__pb_writer_init(&w, out, cap);
   kad__pb_put_raw(&w, kad__bytes(prefix, prefix_len));

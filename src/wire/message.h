@@ -81,5 +81,8 @@ size_t kad__message_len(const kad__message *m);
  * KAD_E_BUFFER_TOO_SMALL. Address lists are copied as they are and must hold
  * address fields only. */
 int kad__message_encode(uint8_t *out, size_t cap, const kad__message *m);
+/* The same for who knows that kad__message_len(m) is `len`. */
+int kad__message_encode_len(uint8_t *out, size_t cap, const kad__message *m,
+                            size_t len);
 
 #endif
