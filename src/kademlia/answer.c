@@ -73,6 +73,10 @@ static void tell_closest(request *r, const kad__key *key, kad__peer target) {
       .require = dht->config.no_addresses ? 0 : KAD__ENTRY_ADDRESSED};
   tell_target(r, target);
   size_t n = kad__table_closest(&dht->table, near, wanted, key, &filter);
+  for (size_t i = 0; i < n; i++) {
+    kad__peer_book_expect(dht->book, near[i].entry->peer,
+                          near[i].entry->addresses);
+  }
   for (size_t i = 0; i < n && r->out->closer_count < wanted; i++) {
     if (near[i].entry->peer != target) {
       tell_closer(r, kad__peer_id(dht->book, near[i].entry->peer),
@@ -124,12 +128,18 @@ static int answer_find_node(request *r) {
   return 1;
 }
 
+bool kad__dht_stored(const kad__dht *dht, kad__record *out, kad_bytes key,
+                     kad_time now) {
+  kad__store *store = dht->config.store;
+  return store->ops->get(store, out, key) && out->expires > now &&
+         kad__validate(dht->config.validators, key, out->value,
+                       kad__dht_wall(dht, now)) == 0;
+}
+
 static int answer_get_value(request *r) {
-  kad__dht *dht = r->dht;
   kad__record record;
   r->out->key = r->in->key;
-  if (dht->config.store->ops->get(dht->config.store, &record, r->in->key) &&
-      record.expires > r->now) {
+  if (kad__dht_stored(r->dht, &record, r->in->key, r->now)) {
     r->out->has_record = true;
     r->out->record =
         (kad__wire_record){.key = r->in->key,
@@ -174,7 +184,6 @@ static kad_time record_expiry(const request *r, const kad__wire_record *in) {
 
 static int put_check(const request *r, const kad__wire_record *in) {
   kad__dht *dht = r->dht;
-  kad__store *store = dht->config.store;
   kad__record old;
   int error = kad__validate(dht->config.validators, in->key, in->value,
                             kad__dht_wall(dht, r->now));
@@ -182,7 +191,7 @@ static int put_check(const request *r, const kad__wire_record *in) {
     return error;
   }
   bool worse =
-      store->ops->get(store, &old, in->key) && old.expires > r->now &&
+      kad__dht_stored(dht, &old, in->key, r->now) &&
       !kad__bytes_equal(old.value, in->value) &&
       kad__select(dht->config.validators, in->key, old.value, in->value) == 0;
   return worse ? KAD_E_RECORD_OLD : 0;

@@ -105,9 +105,8 @@ static void send_provider(kad__dht *dht, kad_bytes key, kad_time now) {
 static void send_record(kad__dht *dht, int which, kad_bytes key, kad_time now) {
   kad__record record;
   kad__query_id id;
-  kad__store *store = dht->config.store;
   bool own = which == KAD__JOB_REPUBLISH;
-  if (!store->ops->get(store, &record, key) || record.expires <= now ||
+  if (!kad__dht_stored(dht, &record, key, now) ||
       (!own && skipped(dht, key, now))) {
     return;
   }

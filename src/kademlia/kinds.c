@@ -225,11 +225,7 @@ static void record_event(kad__dht *dht, kad__query *q, kad_bytes peer,
 
 static void get_begin(kad__dht *dht, kad__query *q, kad_time now) {
   kad__record local;
-  kad__store *store = dht->config.store;
-  if (!store->ops->get(store, &local, kad__query_key(q)) ||
-      local.expires <= now ||
-      kad__validate(dht->config.validators, local.key, local.value,
-                    kad__dht_wall(dht, now)) != 0) {
+  if (!kad__dht_stored(dht, &local, kad__query_key(q), now)) {
     return;
   }
   kad__wire_record record = {.key = local.key,
@@ -547,13 +543,12 @@ int kad__dht_get(kad__dht *dht, kad__query_id *out, kad_bytes key,
 static int record_acceptable(kad__dht *dht, kad_bytes key, kad_bytes value,
                              kad_time now) {
   kad__record old;
-  kad__store *store = dht->config.store;
   int error = kad__validate(dht->config.validators, key, value,
                             kad__dht_wall(dht, now));
   if (error != 0) {
     return error;
   }
-  bool worse = store->ops->get(store, &old, key) && old.expires > now &&
+  bool worse = kad__dht_stored(dht, &old, key, now) &&
                !kad__bytes_equal(old.value, value) &&
                kad__select(dht->config.validators, key, old.value, value) == 0;
   return worse ? KAD_E_RECORD_OLD : 0;
@@ -573,13 +568,13 @@ int kad__dht_put(kad__dht *dht, kad__query_id *out, kad_bytes key,
   kad__wire_record wire = {
       .key = key, .value = value, .publisher = dht->config.local_id};
   kad_time life = ttl == KAD_TIME_NEVER ? dht->config.record_ttl : ttl;
-  kad__query_start start = {
-      .kind = KAD__QUERY_PUT,
-      .key = key,
-      .results = dht->config.replication,
-      .quorum = quorum,
-      .value = kad__value_new(&dht->allocator, &wire, (kad_bytes){0},
-                              kad__time_add(now, life))};
+  kad__query_start start = {.kind = KAD__QUERY_PUT,
+                            .key = key,
+                            .results = dht->config.replication,
+                            .quorum = quorum,
+                            .value = kad__value_new(&dht->allocator, &wire,
+                                                    (kad_bytes){0},
+                                                    kad__time_add(now, life))};
   if (start.value == NULL) {
     return KAD_E_NO_MEMORY;
   }

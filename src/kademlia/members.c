@@ -370,11 +370,29 @@ static void verify(kad__dht *dht, kad__peer peer, kad_time now) {
   }
 }
 
+/* False where it would be turned away: asking it first would be in vain, and
+ * again and again, each time it is confirmed. */
+static bool has_place(kad__dht *dht, kad__peer peer, kad__list_id list) {
+  uint32_t index =
+      kad__table_index(&dht->table, kad__peer_key(dht->book, peer));
+  uint16_t group = kad__dht_group(dht, kad__list_bytes(dht->book, list));
+  if (!has_group_room(dht, peer, group, CONFIRMED)) {
+    return false;
+  }
+  if (index >= dht->table.bucket_count) {
+    return true;
+  }
+  const kad__bucket *b = &dht->table.buckets[index];
+  return b->count < dht->table.bucket_size ||
+         (b->first_connected > 0 && b->pending == NULL);
+}
+
 static void newcomer(kad__dht *dht, kad__peer peer, kad__list_id list,
                      kad_time now) {
   if (list == 0 && !dht->config.no_addresses) {
     routing_event(dht, KAD__DHT_UNROUTABLE, peer, 0, 0);
-  } else if (dht->config.manual_inserts) {
+  } else if (dht->config.manual_inserts ||
+             (dht->config.verify_peers && !has_place(dht, peer, list))) {
     routing_event(dht, KAD__DHT_ROUTABLE, peer, list, 0);
   } else if (dht->config.verify_peers) {
     verify(dht, peer, now);
@@ -567,9 +585,7 @@ bool kad__dht_remove_peer(kad__dht *dht, kad_bytes id) {
   return true;
 }
 
-size_t kad__dht_table_size(const kad__dht *dht) {
-  return dht->table.size;
-}
+size_t kad__dht_table_size(const kad__dht *dht) { return dht->table.size; }
 
 /* ---- the clock ---------------------------------------------------------- */
 

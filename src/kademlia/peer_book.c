@@ -254,6 +254,24 @@ kad_bytes kad__list_cut(kad_bytes list, size_t max) {
   return kad__bytes(list.data, fits);
 }
 
+/* Length and bytes of a short item lie in two lines of the cache at most. */
+static void expect(const interned *item) {
+#if defined(__GNUC__)
+  __builtin_prefetch(&item->len);
+  __builtin_prefetch((const uint8_t *)&item->len + 48);
+#else
+  (void)item;
+#endif
+}
+
+void kad__peer_book_expect(const kad__peer_book *book, kad__peer peer,
+                           kad__list_id list) {
+  expect(book->peers.items[peer]);
+  if (list != 0) {
+    expect(book->lists.items[list]);
+  }
+}
+
 size_t kad__peer_book_peers(const kad__peer_book *book) {
   return book->peers.map.len;
 }

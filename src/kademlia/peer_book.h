@@ -56,6 +56,11 @@ static inline kad_bytes kad__list_prefix(kad_bytes list, size_t max) {
   return list.len <= max ? list : kad__list_cut(list, max);
 }
 
+/* Bytes of this peer and this list (0: none) will soon be read. Said of all
+ * before the first is read, they come from memory together. */
+void kad__peer_book_expect(const kad__peer_book *book, kad__peer peer,
+                           kad__list_id list);
+
 size_t kad__peer_book_peers(const kad__peer_book *book);
 size_t kad__peer_book_lists(const kad__peer_book *book);
 

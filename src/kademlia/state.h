@@ -233,6 +233,14 @@ void kad__size_learn(kad__dht *dht, const kad__lookup *lookup, kad_time now);
  */
 uint64_t kad__size_near_enough(const kad__dht *dht, kad_time now);
 
+/* ---- answer.c ----------------------------------------------------------- */
+
+/* Our record of `key`, if it may be used at `now`: neither expired nor refused
+ * by the network's rules, as one is that was damaged on disk, or whose own
+ * validity is over. Borrowed from the store. */
+bool kad__dht_stored(const kad__dht *dht, kad__record *out, kad_bytes key,
+                     kad_time now);
+
 /* ---- members.c ---------------------------------------------------------- */
 
 /* Trusted addresses of a peer: those in the table, else those remembered. */
