@@ -568,13 +568,13 @@ int kad__dht_put(kad__dht *dht, kad__query_id *out, kad_bytes key,
   kad__wire_record wire = {
       .key = key, .value = value, .publisher = dht->config.local_id};
   kad_time life = ttl == KAD_TIME_NEVER ? dht->config.record_ttl : ttl;
-  kad__query_start start = {.kind = KAD__QUERY_PUT,
-                            .key = key,
-                            .results = dht->config.replication,
-                            .quorum = quorum,
-                            .value = kad__value_new(&dht->allocator, &wire,
-                                                    (kad_bytes){0},
-                                                    kad__time_add(now, life))};
+  kad__query_start start = {
+      .kind = KAD__QUERY_PUT,
+      .key = key,
+      .results = dht->config.replication,
+      .quorum = quorum,
+      .value = kad__value_new(&dht->allocator, &wire, (kad_bytes){0},
+                              kad__time_add(now, life))};
   if (start.value == NULL) {
     return KAD_E_NO_MEMORY;
   }

@@ -585,7 +585,9 @@ bool kad__dht_remove_peer(kad__dht *dht, kad_bytes id) {
   return true;
 }
 
-size_t kad__dht_table_size(const kad__dht *dht) { return dht->table.size; }
+size_t kad__dht_table_size(const kad__dht *dht) {
+  return dht->table.size;
+}
 
 /* ---- the clock ---------------------------------------------------------- */
 
