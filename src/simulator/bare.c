@@ -1,5 +1,10 @@
-/* One heap of messages under way and one of the nodes' deadlines. A message is
- * one piece of memory, encoded once, and freed when it has arrived. */
+/* One queue of messages under way and one heap of the nodes' deadlines. A
+ * message is one piece of memory, encoded once, and freed when it has arrived.
+ *
+ * Most of the time of a large network is spent on waiting for memory, so the
+ * queue keeps its times in one array, four children to a line, and a node's
+ * timer is moved only when it must ring earlier: one that rings too early costs
+ * a look. */
 #include "simulator/bare.h"
 
 #include "identity/digest.h"
@@ -20,7 +25,6 @@ typedef enum packet_kind {
 } packet_kind;
 
 typedef struct packet {
-  kad__heap_node at;
   uint8_t kind;
   bool expects_reply;
   int error;
@@ -58,7 +62,6 @@ static packet *packet_new(kad__bare *b, packet_kind kind, uint32_t from,
     return NULL;
   }
   *p = (packet){.kind = (uint8_t)kind, .from = from, .to = to};
-  kad__heap_node_init(&p->at);
   if (m != NULL) {
     int len = kad__message_encode(p->bytes, cap, m);
     p->len = len < 0 ? 0 : (size_t)len;
@@ -68,7 +71,7 @@ static packet *packet_new(kad__bare *b, packet_kind kind, uint32_t from,
 
 /* Takes the packet over. Without memory it is lost, as on any network. */
 static void send_after(kad__bare *b, packet *p, kad_time delay) {
-  if (kad__heap_set(&b->packets, &b->allocator, &p->at, b->now + delay) < 0) {
+  if (kad__bare_queue_add(&b->packets, &b->allocator, b->now + delay, p) < 0) {
     kad__release(&b->allocator, p);
   }
 }
@@ -130,15 +133,16 @@ static void make_call(kad__bare *b, uint32_t from, const kad__dht_call *call) {
   }
 }
 
+/* Moving a timer cannot fail: it is in the heap since the node was added. */
+static void set_timer(kad__bare *b, kad__bare_node *node, kad_time at) {
+  (void)kad__heap_set(&b->timers, &b->allocator, &node->timer, at);
+}
+
 static void arm(kad__bare *b, kad__bare_node *node) {
   kad_time at = kad__dht_deadline(node->dht);
-  if (at == KAD_TIME_NEVER) {
-    kad__heap_remove(&b->timers, &node->timer);
-    return;
+  if (at < node->timer.at) {
+    set_timer(b, node, at < b->now ? b->now : at);
   }
-  /* In the heap since it was added: moving it cannot fail. */
-  (void)kad__heap_set(&b->timers, &b->allocator, &node->timer,
-                      at < b->now ? b->now : at);
 }
 
 static void settle(kad__bare *b, kad__bare_node *node) {
@@ -220,8 +224,7 @@ static void on_end(kad__bare *b, const packet *p) {
 }
 
 static void take_packet(kad__bare *b) {
-  kad__heap_node *first = kad__heap_take_due(&b->packets, KAD_TIME_NEVER);
-  packet *p = KAD__CONTAINER(first, packet, at);
+  packet *p = kad__bare_queue_take(&b->packets);
   trace(b, p);
   if (p->kind == REQUEST) {
     on_request(b, p);
@@ -231,8 +234,17 @@ static void take_packet(kad__bare *b) {
   kad__release(&b->allocator, p);
 }
 
+static void ring(kad__bare *b, kad__bare_node *node) {
+  kad_time due = kad__dht_deadline(node->dht);
+  set_timer(b, node, due > b->now ? due : KAD_TIME_NEVER);
+  if (due <= b->now) {
+    kad__dht_tick(node->dht, b->now);
+    settle(b, node);
+  }
+}
+
 bool kad__bare_step(kad__bare *b, kad_time until) {
-  kad_time packet_at = kad__heap_deadline(&b->packets);
+  kad_time packet_at = kad__bare_queue_next(&b->packets);
   kad_time timer_at = kad__heap_deadline(&b->timers);
   kad_time at = kad__time_min(packet_at, timer_at);
   if (at > until) {
@@ -244,10 +256,7 @@ bool kad__bare_step(kad__bare *b, kad_time until) {
     take_packet(b);
     return true;
   }
-  kad__bare_node *node =
-      KAD__CONTAINER(kad__heap_first(&b->timers), kad__bare_node, timer);
-  kad__dht_tick(node->dht, b->now);
-  settle(b, node);
+  ring(b, KAD__CONTAINER(kad__heap_first(&b->timers), kad__bare_node, timer));
   return true;
 }
 
@@ -455,15 +464,15 @@ void kad__bare_free(kad__bare *b) {
     return;
   }
   kad_allocator allocator = b->allocator;
-  kad__heap_node *node;
+  packet *p;
   for (uint32_t i = 0; i < b->count; i++) {
     node_down(b, b->nodes[i]);
     kad__release(&allocator, b->nodes[i]);
   }
-  while ((node = kad__heap_take_due(&b->packets, KAD_TIME_NEVER)) != NULL) {
-    kad__release(&allocator, KAD__CONTAINER(node, packet, at));
+  while ((p = kad__bare_queue_take(&b->packets)) != NULL) {
+    kad__release(&allocator, p);
   }
-  kad__heap_fini(&b->packets, &allocator);
+  kad__bare_queue_fini(&b->packets, &allocator);
   kad__heap_fini(&b->timers, &allocator);
   kad__release(&allocator, b->nodes);
   kad__release(&allocator, b->places);

@@ -1,5 +1,6 @@
-/* What bare.c (the world) and bare_survey.c (the truth, and what lookups make
- * of it) share. */
+/* What the files of the world of bare DHTs share: bare.c (the world),
+ * bare_queue.c (what is under way), bare_survey.c (the truth, and what lookups
+ * make of it). */
 #ifndef KAD_SIMULATOR_BARE_INTERNAL_H
 #define KAD_SIMULATOR_BARE_INTERNAL_H
 
@@ -7,6 +8,31 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "simulator/bare.h"
+
+/* What will happen, by time; what was added first comes first among equals. */
+typedef struct kad__bare_due {
+  kad_time at;
+  uint64_t order;
+  void *what;
+} kad__bare_due;
+
+typedef struct kad__bare_queue {
+  kad__bare_due *list;
+  size_t len;
+  size_t cap;
+  uint64_t next_order;
+} kad__bare_queue;
+
+/* KAD_E_NO_MEMORY. */
+int kad__bare_queue_add(kad__bare_queue *queue, const kad_allocator *allocator,
+                        kad_time at, void *what);
+/* The next, taken out; NULL when there is none. */
+void *kad__bare_queue_take(kad__bare_queue *queue);
+static inline kad_time kad__bare_queue_next(const kad__bare_queue *queue) {
+  return queue->len == 0 ? KAD_TIME_NEVER : queue->list[0].at;
+}
+void kad__bare_queue_fini(kad__bare_queue *queue,
+                          const kad_allocator *allocator);
 
 typedef struct kad__bare_node {
   kad__dht *dht; /* NULL: down */
@@ -36,8 +62,8 @@ struct kad__bare {
   uint32_t count;
   uint32_t cap;
   uint32_t joining;
-  kad__heap timers;  /* of nodes */
-  kad__heap packets; /* on their way */
+  kad__heap timers; /* of nodes */
+  kad__bare_queue packets;
   kad__list dirty;
   kad__bare_place *places; /* those that are up, by key; NULL: out of date */
   uint32_t place_count;
