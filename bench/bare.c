@@ -15,8 +15,8 @@
 
 #define LOOKUPS 10000
 #define SIZES_MAX 8
-/* All nodes of a network join within so long. */
-#define JOINING (100 * KAD_SECOND)
+/* All nodes of a network join within so long: before the first refreshes. */
+#define JOINING (250 * KAD_SECOND)
 #define GAP_MAX (10 * KAD_MILLISECOND)
 
 typedef struct outcome {
