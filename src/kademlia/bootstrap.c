@@ -1,9 +1,13 @@
 /* Filling the table: a lookup of ourselves finds our neighbours, then one
- * lookup in each bucket farther away finds the rest. The wire carries names,
- * not points of the key space, so a target inside a bucket must be a name whose
- * hash falls there: for the wide buckets one is drawn at random; for the narrow
- * ones, where that would take thousands of hashes, a peer that is known to be
- * there serves.
+ * lookup in each bucket farther away finds the rest. What is known is not
+ * looked up again: nearer buckets than that of the k-th neighbour are complete,
+ * a full bucket is passed over, and a lookup in any other begins with a few of
+ * those that we know, asks only whom we do not know, no more of them at once
+ * than there are places, and ends when the bucket is full. The wire carries
+ * names, not points of the key space, so a target inside a bucket must be a
+ * name whose hash falls there: for the wide buckets one is drawn at random; for
+ * the narrow ones, where that would take thousands of hashes, a peer that is
+ * known to be there serves.
  *
  * It runs when the owner asks, by the clock, and soon after a peer came into a
  * table that is still short. One at a time starts by itself. */
@@ -72,26 +76,22 @@ static bool known_target(kad__dht *dht, kad__query *q, uint32_t bucket) {
   return true;
 }
 
-/* Has room, or somebody in it who may not be there any more. Looking for others
- * is worth while only then. */
-static bool bucket_stale(const kad__dht *dht, uint32_t bucket) {
+/* The places that are free, or held by somebody who may not be there any more.
+ * Looking for others is worth while only for those. */
+static uint32_t bucket_places(const kad__dht *dht, uint32_t bucket) {
   const kad__bucket *b = &dht->table.buckets[bucket];
-  if (b->count < dht->table.bucket_size) {
-    return true;
-  }
+  uint32_t places = dht->table.bucket_size;
   for (uint32_t i = 0; i < b->count; i++) {
-    if ((b->entries[i].flags & KAD__ENTRY_FAILED) != 0) {
-      return true;
-    }
+    places -= (b->entries[i].flags & KAD__ENTRY_FAILED) == 0;
   }
-  return false;
+  return places;
 }
 
 /* The next bucket that is worth it becomes the target; false at the end. */
 static bool next_target(kad__dht *dht, kad__query *q) {
   while (q->bootstrap.remaining > 0) {
     uint32_t bucket = --q->bootstrap.remaining;
-    if (bucket >= dht->table.bucket_count || !bucket_stale(dht, bucket)) {
+    if (bucket >= dht->table.bucket_count || bucket_places(dht, bucket) == 0) {
       continue;
     }
     if (bucket < DRAWN_BUCKETS ? draw_target(dht, q, bucket)
@@ -126,14 +126,38 @@ static void begin_refreshing(kad__dht *dht, kad__query *q) {
   }
 }
 
+static void look_for(kad__query *q, uint32_t places) {
+  q->got = places == 0;
+  q->lookup.config.most = places;
+}
+
 /* A step ends as soon as its bucket needs nothing more. */
 void kad__bootstrap_take(kad__dht *dht, kad__query *q, kad__candidate *from,
                          const kad__message *reply, kad_time now) {
   (void)from;
   (void)reply;
   (void)now;
-  q->got =
-      q->bootstrap.refreshing && !bucket_stale(dht, q->bootstrap.remaining);
+  if (q->bootstrap.refreshing) {
+    look_for(q, bucket_places(dht, q->bootstrap.remaining));
+  }
+}
+
+bool kad__bootstrap_heard_enough(const kad__dht *dht, const kad__query *q) {
+  return q->bootstrap.refreshing &&
+         kad__lookup_unasked(&q->lookup) >
+             2 * bucket_places(dht, q->bootstrap.remaining);
+}
+
+/* In a refresh, those that we know are asked for the way to others, a few of
+ * them, or as the last resort. */
+bool kad__bootstrap_defers(const kad__dht *dht, const kad__query *q,
+                           kad__peer peer) {
+  if (!q->bootstrap.refreshing ||
+      kad__lookup_size(&q->lookup) < KAD__REFRESH_SEEDS) {
+    return false;
+  }
+  const kad__entry *e = kad__table_find(&dht->table, peer);
+  return e != NULL && (e->flags & KAD__ENTRY_FAILED) == 0;
 }
 
 bool kad__bootstrap_step_over(kad__dht *dht, kad__query *q, kad_time now) {
@@ -147,13 +171,16 @@ bool kad__bootstrap_step_over(kad__dht *dht, kad__query *q, kad_time now) {
     kad__query_end(dht, q, over ? error : 0, now);
     return false;
   }
+  uint32_t places = bucket_places(dht, q->bootstrap.remaining);
+  uint32_t results = places + KAD__REFRESH_SEEDS;
+  results = results < KAD__RESULTS_MAX ? results : KAD__RESULTS_MAX;
   q->error = 0;
-  q->got = 0;
-  error = kad__query_look(dht, q, &q->target, KAD__K, now);
+  error = kad__query_look(dht, q, &q->target, results, now);
   if (error != 0) {
     kad__query_end(dht, q, error, now);
     return false;
   }
+  look_for(q, places);
   kad_time step = kad__time_add(now, dht->config.query_timeout / 2);
   /* Moving a node that is in the heap cannot fail. */
   (void)kad__heap_set(&dht->query_timers, &dht->allocator, &q->timer,
@@ -171,8 +198,12 @@ void kad__bootstrap_begun(kad__dht *dht, kad__query *q, kad_time now) {
   reset_timers(dht, now);
 }
 
+/* Those that it found made the table long enough: no need for another. */
 void kad__bootstrap_over(kad__dht *dht) {
   dht->bootstraps--;
+  if (dht->table.size >= TABLE_SHORT) {
+    dht->bootstrap_automatic = KAD_TIME_NEVER;
+  }
 }
 
 /* ---- beginnings --------------------------------------------------------- */

@@ -160,6 +160,9 @@ static bool path_full(const kad__lookup *l, const kad__path *p) {
   if (p->stalled && limit < l->config.results) {
     limit = l->config.results;
   }
+  if (l->config.most != 0 && limit > l->config.most) {
+    limit = l->config.most;
+  }
   return p->waiting >= limit;
 }
 
@@ -453,6 +456,30 @@ size_t kad__lookup_results(const kad__lookup *lookup,
     if (count == 0 || out[count - 1]->peer != best->peer) {
       out[count++] = best;
     }
+  }
+  return count;
+}
+
+bool kad__lookup_exhaustive(const kad__lookup *lookup) {
+  const kad__path *p = &lookup->paths[0];
+  uint32_t answered = 0;
+  for (uint32_t i = 0; i < p->count; i++) {
+    if (p->list[i].state == KAD__DEFERRED) {
+      return false;
+    }
+    answered += p->list[i].state == KAD__ANSWERED;
+    if (answered >= lookup->config.results) {
+      return true;
+    }
+  }
+  return true;
+}
+
+uint32_t kad__lookup_unasked(const kad__lookup *lookup) {
+  const kad__path *p = &lookup->paths[0];
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < p->count; i++) {
+    count += p->list[i].state == KAD__HEARD;
   }
   return count;
 }

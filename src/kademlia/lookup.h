@@ -67,6 +67,7 @@ typedef struct kad__lookup_config {
   uint32_t parallelism; /* of one path */
   uint32_t results;
   uint32_t paths; /* at most KAD__LOOKUP_PATHS */
+  uint32_t most;  /* waited for at once on one path, stalled or not; 0: any */
   bool fixed;
 } kad__lookup_config;
 
@@ -131,6 +132,11 @@ size_t kad__lookup_results(const kad__lookup *lookup,
 static inline uint32_t kad__lookup_size(const kad__lookup *lookup) {
   return lookup->paths[0].count;
 }
+
+/* Nobody was passed over on the first path, before its results were found. */
+bool kad__lookup_exhaustive(const kad__lookup *lookup);
+/* How many candidates of the first path were neither asked nor deferred. */
+uint32_t kad__lookup_unasked(const kad__lookup *lookup);
 
 const char *kad__lookup_check(const kad__lookup *lookup);
 

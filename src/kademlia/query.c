@@ -132,7 +132,8 @@ static void seed(kad__dht *dht, kad__query *q, const kad__table_filter *filter,
   for (size_t i = 0; i < n; i++) {
     kad__heard heard = {.peer = near[i].entry->peer};
     heard.deferred = (near[i].entry->flags & KAD__ENTRY_FAILED) != 0 ||
-                     kad__member_resting(dht, heard.peer, now);
+                     kad__member_resting(dht, heard.peer, now) ||
+                     kad__bootstrap_defers(dht, q, heard.peer);
     /* A seed without memory is one seed less. */
     (void)kad__lookup_seed(&q->lookup, &heard);
   }
@@ -266,10 +267,11 @@ static void ask(kad__dht *dht, kad__query *q, const kad__candidate *c,
 }
 
 /* The lookup came to its end by itself: what it found says how dense the
- * network is. */
+ * network is, unless it was a refresh that left out whom we know. */
 static void learn_size(kad__dht *dht, const kad__query *q, kad_time now) {
   if (q->phase == KAD__PHASE_LOOKUP && !kad__query_satisfied(q) &&
-      kad__query_class_of(q->kind)->ask == KAD__FIND_NODE) {
+      kad__query_class_of(q->kind)->ask == KAD__FIND_NODE &&
+      (!q->bootstrap.refreshing || kad__lookup_exhaustive(&q->lookup))) {
     kad__size_learn(dht, &q->lookup, now);
   }
 }
@@ -477,9 +479,14 @@ static void lookup_replied(kad__dht *dht, kad__query *q, kad__peer peer,
                            const kad__message *reply, kad_time now) {
   const kad__query_class *class = kad__query_class_of(q->kind);
   kad__heard heard[KAD__MESSAGE_CLOSER_MAX];
+  size_t named = kad__bootstrap_heard_enough(dht, q) ? 0 : reply->closer_count;
   size_t count = 0;
-  for (size_t i = 0; i < reply->closer_count; i++) {
-    count += hear(dht, &reply->closer[i], &heard[count], now);
+  for (size_t i = 0; i < named; i++) {
+    if (hear(dht, &reply->closer[i], &heard[count], now)) {
+      heard[count].deferred = heard[count].deferred ||
+                              kad__bootstrap_defers(dht, q, heard[count].peer);
+      count++;
+    }
   }
   count = drop_crowds(dht, heard, count);
   kad__candidate *from = kad__lookup_find(&q->lookup, peer);

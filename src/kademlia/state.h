@@ -32,6 +32,8 @@
 #define KAD__HEARD_ADDRESSES_MAX 512
 /* Probes under way at once. */
 #define KAD__PROBES_MAX 16
+/* Peers of the table with which the refresh of a bucket begins. */
+#define KAD__REFRESH_SEEDS 3
 /* Providers of one query that are told apart. */
 #define KAD__FOUND_MAX 1024
 /* Closest peers that one query may be asked for. */
@@ -357,6 +359,11 @@ void kad__bootstrap_begun(kad__dht *dht, kad__query *q, kad_time now);
 void kad__bootstrap_take(kad__dht *dht, kad__query *q, kad__candidate *from,
                          const kad__message *reply, kad_time now);
 bool kad__bootstrap_step_over(kad__dht *dht, kad__query *q, kad_time now);
+/* False for queries of other kinds. There are more to ask than places. */
+bool kad__bootstrap_heard_enough(const kad__dht *dht, const kad__query *q);
+/* The lookup shall ask `peer` only when nobody else is left. */
+bool kad__bootstrap_defers(const kad__dht *dht, const kad__query *q,
+                           kad__peer peer);
 void kad__bootstrap_over(kad__dht *dht);
 void kad__bootstrap_tick(kad__dht *dht, kad_time now);
 kad_time kad__bootstrap_deadline(const kad__dht *dht);

@@ -93,6 +93,43 @@ static void test_full_buckets_are_passed_over(void **state) {
   one_fini(&o);
 }
 
+/* A refresh begins with a few of those that we know, has no more calls under
+ * way than its bucket has places, and ends when it is full. */
+static void test_refresh_asks_whom_it_does_not_know(void **state) {
+  (void)state;
+  const unsigned known[] = {1, 3, 5, 7, 2};
+  const unsigned others[] = {9, 11, 13, 15, 5, 2};
+  one o;
+  kad__query_id id;
+  unsigned newcomers = 0;
+  one_setup(&o);
+  o.config.no_addresses = true;
+  o.config.bucket_size = 5;
+  one_start(&o);
+  for (size_t i = 0; i < KAD__COUNT(known); i++) {
+    one_add(&o, known[i]);
+  }
+  assert_ok(kad__dht_bootstrap(o.dht, &id, o.now));
+  for (size_t i = 0; i < KAD__COUNT(known); i++) {
+    kad__dht_call call = one_call(&o);
+    one_empty(&o, &call);
+  }
+  /* 2 alone is in bucket 1; bucket 0 has one place. */
+  while (!one_event(&o, KAD__DHT_QUERY_ENDED)) {
+    kad__dht_call call = one_call(&o);
+    unsigned peer = one_peer_of(&call);
+    one_no_call(&o);
+    assert_int_not_equal(peer, 2);
+    newcomers += peer >= 9;
+    one_closer(&o, &call, others, KAD__COUNT(others));
+  }
+  assert_int_equal(newcomers, 1);
+  assert_in_range(o.event.stats.requests, 7, 9);
+  assert_int_equal(kad__dht_table_size(o.dht), 6);
+  one_no_call(&o);
+  one_fini(&o);
+}
+
 /* A step that nobody answers costs its own time only. */
 static void test_bootstrap_goes_on_after_failures(void **state) {
   (void)state;
@@ -154,6 +191,34 @@ static void test_automatic_bootstrap(void **state) {
   }
   assert_int_equal(bootstraps(&o, KAD_HOUR), 0);
   one_fini(&o);
+}
+
+/* Of `found` peers that a bootstrap finds: how many bootstraps run. */
+static unsigned bootstraps_finding(unsigned found) {
+  one o;
+  kad__query_id id;
+  unsigned peers[KAD__K];
+  one_setup(&o);
+  o.config.no_addresses = true;
+  o.config.bootstrap_throttle = 500 * KAD_MILLISECOND;
+  one_start(&o);
+  one_add(&o, 1);
+  assert_ok(kad__dht_bootstrap(o.dht, &id, o.now));
+  for (unsigned i = 0; i < found; i++) {
+    peers[i] = 2 + i;
+  }
+  kad__dht_call call = one_call(&o);
+  one_closer(&o, &call, peers, found);
+  unsigned n = bootstraps(&o, KAD_HOUR);
+  one_fini(&o);
+  return n;
+}
+
+/* Whom a bootstrap finds is a reason for another only if they are few. */
+static void test_bootstrap_starts_no_other(void **state) {
+  (void)state;
+  assert_int_equal(bootstraps_finding(KAD__K), 1);
+  assert_int_equal(bootstraps_finding(5), 2);
 }
 
 /* None begins by itself while one runs; what came due then begins after. */
@@ -355,9 +420,11 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bootstrap_by_request),
       cmocka_unit_test(test_full_buckets_are_passed_over),
+      cmocka_unit_test(test_refresh_asks_whom_it_does_not_know),
       cmocka_unit_test(test_bootstrap_goes_on_after_failures),
       cmocka_unit_test(test_periodic_bootstrap),
       cmocka_unit_test(test_automatic_bootstrap),
+      cmocka_unit_test(test_bootstrap_starts_no_other),
       cmocka_unit_test(test_one_bootstrap_at_a_time),
       cmocka_unit_test(test_own_records_are_published_again),
       cmocka_unit_test(test_records_are_replicated),
