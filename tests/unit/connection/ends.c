@@ -267,3 +267,29 @@ void puppet_hear(puppet *p, test_end *e, kad__buffer *out, kad_time now) {
   }
   kad__buffer_fini(&p->unheard, kad_allocator_default());
 }
+
+void test_ends_init(test_ends *f) {
+  test_end_init(&f->a, 1);
+  test_end_init(&f->b, 2);
+}
+
+void test_ends_fini(test_ends *f) {
+  test_end_fini(&f->a);
+  test_end_fini(&f->b);
+}
+
+kad__yamux_stream *test_end_opened(test_end *e) {
+  kad__yamux_stream *stream = NULL;
+  kad__yamux_event event;
+  while (kad__yamux_poll(kad__connection_yamux(e->c), &event)) {
+    stream = event.type == KAD__YAMUX_OPENED ? event.stream : stream;
+  }
+  assert_non_null(stream);
+  return stream;
+}
+
+static const char *const yamux_only[] = {"/yamux/1.0.0"};
+
+kad_bytes puppet_honest(const puppet *p, uint8_t *out) {
+  return puppet_payload(p, out, yamux_only, 1);
+}

@@ -44,10 +44,21 @@ int test_end_feed(test_end *e, kad_bytes bytes, kad_random *cuts, kad_time now);
 /* Appends all that the connection has to send. */
 void test_end_drain(test_end *e, kad__buffer *out, kad_time now);
 
+/* Takes all events, among which there is one stream that was opened. */
+kad__yamux_stream *test_end_opened(test_end *e);
+
 /* Moves bytes between the two until neither has any to send. */
 void test_ends_pump(test_end *a, test_end *b, kad_random *cuts, kad_time now);
 /* Connects `a` to `b` and pumps. */
 void test_ends_connect(test_end *a, test_end *b, kad_time now);
+
+typedef struct test_ends {
+  test_end a; /* dials */
+  test_end b;
+} test_ends;
+
+void test_ends_init(test_ends *f);
+void test_ends_fini(test_ends *f);
 
 typedef struct puppet {
   kad__noise_suite suite;
@@ -77,5 +88,8 @@ int puppet_say(puppet *p, test_end *e, kad_bytes text, kad_time now);
 size_t puppet_frame(puppet *p, uint8_t *out, kad_bytes text);
 /* All that `e` sends, decrypted, appended to `out`. */
 void puppet_hear(puppet *p, test_end *e, kad__buffer *out, kad_time now);
+
+/* The payload of an honest peer that knows yamux, in `out` (512 bytes). */
+kad_bytes puppet_honest(const puppet *p, uint8_t *out);
 
 #endif

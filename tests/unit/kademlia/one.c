@@ -174,3 +174,35 @@ bool one_told(const one *o, unsigned peer) {
   }
   return false;
 }
+
+kad__dht_event one_ended(one *o, kad__query_id id) {
+  assert_true(one_event(o, KAD__DHT_QUERY_ENDED));
+  assert_true(o->event.query == id);
+  return o->event;
+}
+
+void one_still_running(one *o) {
+  assert_false(one_event(o, KAD__DHT_QUERY_ENDED));
+}
+
+void one_answer_record(one *o, const kad__dht_call *call, kad_bytes key,
+                       const char *value) {
+  kad__message_init(&o->reply, call->message->type);
+  o->reply.key = call->message->key;
+  o->reply.has_record = true;
+  o->reply.record =
+      (kad__wire_record){.key = key, .value = kad__bytes_of(value), .ttl = 60};
+  assert_ok(kad__dht_replied(o->dht, call->id, &o->reply, o->now));
+  one_check(o);
+}
+
+void one_answer_providers(one *o, const kad__dht_call *call,
+                          const unsigned *peers, size_t count) {
+  kad__message_init(&o->reply, KAD__GET_PROVIDERS);
+  for (size_t i = 0; i < count; i++) {
+    o->reply.providers[o->reply.provider_count++] = (kad__wire_peer){
+        .id = one_id(peers[i]), .addresses = one_list(peers[i])};
+  }
+  assert_ok(kad__dht_replied(o->dht, call->id, &o->reply, o->now));
+  one_check(o);
+}

@@ -53,4 +53,13 @@ bool one_event(one *o, kad__dht_event_type type);
 int one_ask(one *o, unsigned from, const kad__message *request);
 bool one_told(const one *o, unsigned peer);
 
+/* The end of that query, which has to be the next; or none. */
+kad__dht_event one_ended(one *o, kad__query_id id);
+void one_still_running(one *o);
+/* Answers with a record, or with `count` providers. */
+void one_answer_record(one *o, const kad__dht_call *call, kad_bytes key,
+                       const char *value);
+void one_answer_providers(one *o, const kad__dht_call *call,
+                          const unsigned *peers, size_t count);
+
 #endif
