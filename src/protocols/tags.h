@@ -14,6 +14,8 @@ enum {
   KAD__TAG_IDENTIFY_PUSH = 2,
   KAD__TAG_PING = 3,
   KAD__TAG_KAD = 4,
+  KAD__TAG_AUTONAT = 5,
+  KAD__TAG_AUTONAT_BACK = 6,
   /* Tags from here to 255 are the node's own. */
   KAD__TAG_FREE = 16,
   /* Set on streams that we opened. */
