@@ -23,19 +23,44 @@ void kad__map_fini(kad__map *map, const kad_allocator *allocator) {
   map->len = 0;
 }
 
-static uint32_t hash_of(const kad__map *map, kad_bytes key) {
-  return (uint32_t)kad__siphash(map->secret, key);
+static void fetch(const void *memory) {
+#if defined(__GNUC__)
+  __builtin_prefetch(memory);
+#else
+  (void)memory;
+#endif
 }
 
 static kad__map_node **slot_of(const kad__map *map, uint32_t hash) {
   return &map->slots[hash & (map->slot_count - 1)];
 }
 
+uint32_t kad__map_hash(const kad__map *map, kad_bytes key) {
+  uint32_t hash = (uint32_t)kad__siphash(map->secret, key);
+  if (map->len > 0) {
+    fetch(slot_of(map, hash));
+  }
+  return hash;
+}
+
+void kad__map_expect(const kad__map *map, uint32_t hash) {
+  if (map->len > 0) {
+    fetch(*slot_of(map, hash));
+  }
+}
+
 kad__map_node *kad__map_find(const kad__map *map, kad_bytes key) {
+  return map->len == 0
+             ? NULL
+             : kad__map_find_hashed(map, key,
+                                    (uint32_t)kad__siphash(map->secret, key));
+}
+
+kad__map_node *kad__map_find_hashed(const kad__map *map, kad_bytes key,
+                                    uint32_t hash) {
   if (map->len == 0) {
     return NULL;
   }
-  uint32_t hash = hash_of(map, key);
   kad__map_node *node = *slot_of(map, hash);
   for (; node != NULL; node = node->next) {
     if (node->hash == hash &&
@@ -86,7 +111,7 @@ int kad__map_add(kad__map *map, const kad_allocator *allocator,
   }
   node->key = key.data;
   node->key_len = (uint32_t)key.len;
-  node->hash = hash_of(map, key);
+  node->hash = kad__map_hash(map, key);
   put(map, node);
   map->len++;
   return 0;

@@ -25,6 +25,13 @@ void kad__map_init(kad__map *map, const uint64_t secret[2]);
 void kad__map_fini(kad__map *map, const kad_allocator *allocator);
 
 kad__map_node *kad__map_find(const kad__map *map, kad_bytes key);
+
+/* Many look-ups at once, so that what they need comes from memory together:
+ * all hashes, then `expect` for all, then `find_hashed` for all. */
+uint32_t kad__map_hash(const kad__map *map, kad_bytes key);
+void kad__map_expect(const kad__map *map, uint32_t hash);
+kad__map_node *kad__map_find_hashed(const kad__map *map, kad_bytes key,
+                                    uint32_t hash);
 /* Adds a node whose key is not in the map yet (the caller has looked).
  * KAD_E_NO_MEMORY only for the very first node: growing may fail silently,
  * the map then gets slower, not wrong. */

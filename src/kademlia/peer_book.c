@@ -3,6 +3,8 @@
  * again, the latest first, so that memory follows what is really held. */
 #include "kademlia/peer_book.h"
 
+#include <assert.h>
+
 #include "base/alloc.h"
 #include "wire/addresses.h"
 
@@ -137,6 +139,23 @@ void kad__peer_book_free(kad__peer_book *book) {
 kad__peer kad__peer_book_find(const kad__peer_book *book, kad_bytes id) {
   const interned *item = pool_find(&book->peers, id);
   return item == NULL ? 0 : item->handle;
+}
+
+void kad__peer_book_find_many(const kad__peer_book *book, kad__peer *out,
+                              const kad_bytes *ids, size_t count) {
+  const kad__map *map = &book->peers.map;
+  uint32_t hashes[KAD__FIND_MANY];
+  assert(count <= KAD__FIND_MANY);
+  for (size_t i = 0; i < count; i++) {
+    hashes[i] = kad__map_hash(map, ids[i]);
+  }
+  for (size_t i = 0; i < count; i++) {
+    kad__map_expect(map, hashes[i]);
+  }
+  for (size_t i = 0; i < count; i++) {
+    kad__map_node *node = kad__map_find_hashed(map, ids[i], hashes[i]);
+    out[i] = node == NULL ? 0 : KAD__CONTAINER(node, interned, node)->handle;
+  }
 }
 
 int kad__peer_book_hold(kad__peer_book *book, kad__peer *out, kad_bytes id) {

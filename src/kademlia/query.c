@@ -426,14 +426,23 @@ kad__query *kad__query_find(const kad__dht *dht, kad__query_id id) {
 
 /* ---- what happens to it ------------------------------------------------- */
 
-/* A peer that was named: true when the lookup may use it. References go to the
- * caller. */
-static bool hear(kad__dht *dht, const kad__wire_peer *named, kad__heard *out,
-                 kad_time now) {
+static int hold(kad__dht *dht, kad__peer *out, kad__peer known, kad_bytes id) {
+  if (known == 0) {
+    return kad__peer_book_hold(dht->book, out, id);
+  }
+  kad__peer_ref(dht->book, known);
+  *out = known;
+  return 0;
+}
+
+/* A peer that was named, `known` to the book or 0: true when the lookup may use
+ * it. References go to the caller. */
+static bool hear(kad__dht *dht, const kad__wire_peer *named, kad__peer known,
+                 kad__heard *out, kad_time now) {
   uint8_t list[KAD__HEARD_ADDRESSES_MAX];
   size_t len = 0;
   if (named->id.len == 0 || named->id.len > KAD__DHT_ID_MAX ||
-      kad__peer_book_hold(dht->book, &out->peer, named->id) != 0) {
+      hold(dht, &out->peer, known, named->id) != 0) {
     return false;
   }
   kad__dht_merge(dht, list, sizeof list, &len, named->addresses);
@@ -475,20 +484,34 @@ static size_t drop_crowds(kad__dht *dht, kad__heard *heard, size_t count) {
   return kept;
 }
 
-static void lookup_replied(kad__dht *dht, kad__query *q, kad__peer peer,
-                           const kad__message *reply, kad_time now) {
-  const kad__query_class *class = kad__query_class_of(q->kind);
-  kad__heard heard[KAD__MESSAGE_CLOSER_MAX];
-  size_t named = kad__bootstrap_heard_enough(dht, q) ? 0 : reply->closer_count;
+static size_t hear_all(kad__dht *dht, const kad__query *q,
+                       const kad__message *reply, kad__heard *heard,
+                       kad_time now) {
+  kad_bytes ids[KAD__MESSAGE_CLOSER_MAX];
+  kad__peer known[KAD__MESSAGE_CLOSER_MAX];
   size_t count = 0;
-  for (size_t i = 0; i < named; i++) {
-    if (hear(dht, &reply->closer[i], &heard[count], now)) {
+  if (kad__bootstrap_heard_enough(dht, q)) {
+    return 0;
+  }
+  for (size_t i = 0; i < reply->closer_count; i++) {
+    ids[i] = reply->closer[i].id;
+  }
+  kad__peer_book_find_many(dht->book, known, ids, reply->closer_count);
+  for (size_t i = 0; i < reply->closer_count; i++) {
+    if (hear(dht, &reply->closer[i], known[i], &heard[count], now)) {
       heard[count].deferred = heard[count].deferred ||
                               kad__bootstrap_defers(dht, q, heard[count].peer);
       count++;
     }
   }
-  count = drop_crowds(dht, heard, count);
+  return drop_crowds(dht, heard, count);
+}
+
+static void lookup_replied(kad__dht *dht, kad__query *q, kad__peer peer,
+                           const kad__message *reply, kad_time now) {
+  const kad__query_class *class = kad__query_class_of(q->kind);
+  kad__heard heard[KAD__MESSAGE_CLOSER_MAX];
+  size_t count = hear_all(dht, q, reply, heard, now);
   kad__candidate *from = kad__lookup_find(&q->lookup, peer);
   if (class->take != NULL && from != NULL) {
     class->take(dht, q, from, reply, now);
