@@ -45,7 +45,7 @@ void kad__bare_config_default(kad__bare_config *config) {
 /* ---- packets ------------------------------------------------------------- */
 
 /* Of a pair of nodes, the same in both directions. */
-static kad_time latency(const kad__bare *b, uint32_t from, uint32_t to) {
+kad_time kad__bare_latency(const kad__bare *b, uint32_t from, uint32_t to) {
   uint32_t pair[2] = {from < to ? from : to, from < to ? to : from};
   kad_time spread = b->config.latency_max - b->config.latency_min;
   uint64_t hash = kad__siphash(b->secret, kad__bytes(pair, sizeof(pair)));
@@ -85,7 +85,7 @@ static void send_over(kad__bare *b, packet *p) {
     kad__release(&b->allocator, p);
     return;
   }
-  send_after(b, p, latency(b, p->from, p->to));
+  send_after(b, p, kad__bare_latency(b, p->from, p->to));
 }
 
 static int decode(kad__message *out, const packet *p) {
@@ -204,10 +204,10 @@ static void on_request(kad__bare *b, const packet *p) {
   }
   confirm(b, node, p->from);
   int result = kad__dht_answer(node->dht, &b->reply, &b->message,
-                               kad__bare_id(b, p->from), b->now);
+                               kad__bare_id(b, p->from), (kad_bytes){0}, b->now);
   if (result < 0 && p->expects_reply) {
     tell_caller(b, p->from, p->call, FAILURE, KAD_E_STREAM_RESET,
-                latency(b, p->from, p->to));
+                kad__bare_latency(b, p->from, p->to));
   } else if (result == 1 && p->expects_reply) {
     packet *reply = packet_new(b, REPLY, p->to, p->from, &b->reply);
     if (reply != NULL) {
@@ -234,8 +234,33 @@ static void on_end(kad__bare *b, const packet *p) {
   settle(b, node);
 }
 
+static void fetch(const void *memory) {
+#if defined(__GNUC__)
+  __builtin_prefetch(memory);
+#else
+  (void)memory;
+#endif
+}
+
+/* What the next packets need is fetched while this one is looked at: of the
+ * next, whom it is for; of those behind it, themselves. */
+static void expect(const kad__bare *b) {
+  const kad__bare_queue *q = &b->packets;
+  for (size_t i = 1; i < q->len && i <= KAD__BARE_CHILDREN; i++) {
+    fetch(q->list[i].what);
+  }
+  if (q->len > 0) {
+    const packet *next = q->list[0].what;
+    const kad__bare_node *node = b->nodes[next->to];
+    fetch(node->dht);
+    fetch(next->bytes + 64);
+    fetch(next->bytes + 128);
+  }
+}
+
 static void take_packet(kad__bare *b) {
   packet *p = kad__bare_queue_take(&b->packets);
+  expect(b);
   trace(b, p);
   if (p->kind == REQUEST) {
     on_request(b, p);

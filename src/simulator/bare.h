@@ -61,6 +61,8 @@ kad_bytes kad__bare_id(const kad__bare *bare, uint32_t number);
 uint32_t kad__bare_find(const kad__bare *bare, kad_bytes id);
 
 kad_time kad__bare_now(const kad__bare *bare);
+/* How long a message takes from one node to the other, either way. */
+kad_time kad__bare_latency(const kad__bare *bare, uint32_t from, uint32_t to);
 /* Lets the next thing happen, if it is due by `until`; false otherwise, and
  * then it is `until`. */
 bool kad__bare_step(kad__bare *bare, kad_time until);
@@ -82,7 +84,8 @@ typedef struct kad__bare_survey {
   uint64_t hops;
   uint64_t requests;
   uint64_t failures;
-  kad_time time; /* of all lookups together */
+  kad_time time;     /* of all lookups together */
+  uint32_t complete; /* lookups that found all of the true twenty */
 } kad__bare_survey;
 
 /* Every node that is up looks for the twenty closest to a random key, again and

@@ -16,6 +16,9 @@ typedef struct kad__bare_due {
   void *what;
 } kad__bare_due;
 
+/* Of one place in the heap; those of the first come next. */
+#define KAD__BARE_CHILDREN 4
+
 typedef struct kad__bare_queue {
   kad__bare_due *list;
   size_t len;

@@ -2,7 +2,7 @@
  * times that one step compares lie next to each other. */
 #include "simulator/bare_internal.h"
 
-#define CHILDREN 4
+#define CHILDREN KAD__BARE_CHILDREN
 #define CAP_MIN 64
 
 static bool before(const kad__bare_due *a, const kad__bare_due *b) {

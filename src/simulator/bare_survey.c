@@ -218,9 +218,12 @@ static int judge(survey *s, uint32_t number, const kad__dht_event *end) {
     return count;
   }
   out->closest += count > 0 && l->count > 0 && l->found[0] == truth[0];
+  uint32_t found = 0;
   for (int i = 0; i < count; i++) {
-    out->found += holds(l->found, l->count, truth[i]);
+    found += holds(l->found, l->count, truth[i]);
   }
+  out->found += found;
+  out->complete += found == (uint32_t)count;
   out->lookups++;
   out->wanted += (uint64_t)count;
   out->hops += end->stats.hops;
