@@ -60,7 +60,9 @@ void kad__autonat_free(kad__autonat *a) {
   if (a == NULL) {
     return;
   }
-  kad__swarm_unhandle(a->config.swarm, request_name);
+  if (a->config.serve) {
+    kad__swarm_unhandle(a->config.swarm, request_name);
+  }
   kad__swarm_unhandle(a->config.swarm, back_name);
   kad__autonat_server_fini(a);
   kad__autonat_client_fini(a);

@@ -212,6 +212,26 @@ int kad__swarm_dial(kad__swarm *s, const kad_peer_id *peer, kad_bytes addresses,
   return s->dial_result;
 }
 
+int kad__swarm_dial_address(kad__swarm *s, kad__id *dial, kad_bytes address,
+                            kad_time now) {
+  (void)now;
+  if (s->dial_result < 0) {
+    return s->dial_result;
+  }
+  if (address.len > sizeof(s->dialled)) {
+    abort();
+  }
+  memcpy(s->dialled, address.data, address.len);
+  s->dialled_len = address.len;
+  *dial = ++s->last_dial;
+  return 0;
+}
+
+void kad__swarm_disconnect(kad__swarm *s, kad__id connection, kad_time now) {
+  (void)now;
+  fake_disconnect(s, connection);
+}
+
 bool kad__swarm_connected(const kad__swarm *s, const kad_peer_id *peer) {
   for (size_t i = 0; i < FAKE_CONNECTIONS; i++) {
     const kad__connection_info *info = &s->connections[i].info;

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "kadmium/key.h"
+#include "kadmium/multiaddr.h"
 #include "swarm/swarm.h"
 
 #define FAKE_CONNECTIONS 64
@@ -34,10 +35,13 @@ struct kad__swarm {
   int open_error;
   int write_error;
   int deadline_error;
-  int dial_result;
+  int dial_result; /* of kad__swarm_dial and, an error, _dial_address */
 
   kad_peer_id dials[FAKE_DIALS];
   size_t dial_count;
+  kad__id last_dial; /* of kad__swarm_dial_address */
+  uint8_t dialled[KAD_MULTIADDR_MAX];
+  size_t dialled_len;
 };
 
 struct kad__stream {

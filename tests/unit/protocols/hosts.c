@@ -120,6 +120,13 @@ static void make_protocols(host *me, const kad_allocator *allocator) {
   identify.random = &me->random;
   must(kad__identify_new(&me->identify, allocator, me->swarm, &identify) == 0);
   must(kad__ping_new(&me->ping, allocator, me->swarm, &me->random) == 0);
+  kad__autonat_config autonat;
+  kad__autonat_config_default(&autonat);
+  autonat.allocator = allocator;
+  autonat.swarm = me->swarm;
+  autonat.random = &me->random;
+  autonat.serve = true;
+  must(kad__autonat_new(&me->autonat, &autonat) == 0);
   kad__kad_config kad;
   kad__kad_config_default(&kad);
   kad.local = &me->id;
@@ -164,6 +171,7 @@ void hosts_free(hosts *h) {
   for (size_t i = 0; i < h->count; i++) {
     host *me = &h->host[i];
     kad__kad_free(me->kad);
+    kad__autonat_free(me->autonat);
     kad__ping_free(me->ping);
     kad__identify_free(me->identify);
     kad__dht_free(me->dht);
@@ -302,6 +310,10 @@ static void dispatch(host *me, const kad__swarm_event *event, kad_time now) {
   if (owner == 0 || owner == KAD__TAG_PING) {
     kad__ping_handle_event(me->ping, event, now);
   }
+  if (owner == 0 || owner == KAD__TAG_AUTONAT ||
+      owner == KAD__TAG_AUTONAT_BACK) {
+    kad__autonat_handle_event(me->autonat, event, now);
+  }
   if (owner == 0 || owner == KAD__TAG_KAD) {
     kad__kad_handle_event(me->kad, event, now);
   }
@@ -347,6 +359,9 @@ static bool drive(host *me, kad_time now) {
   while (kad__ping_poll(me->ping, &me->pong)) {
     me->pongs++;
   }
+  while (kad__autonat_poll(me->autonat, &me->probe)) {
+    me->probed++;
+  }
   kad__kad_drive(me->kad, now);
   take_dht_events(me);
   return busy;
@@ -371,6 +386,7 @@ void hosts_wait(hosts *h, kad_time until) {
     for (size_t i = 0; i < h->count; i++) {
       host *me = &h->host[i];
       kad__swarm_tick(me->swarm, h->now);
+      kad__autonat_tick(me->autonat, h->now);
       kad__kad_tick(me->kad, h->now);
       kad__dht_tick(me->dht, h->now);
     }

@@ -4,6 +4,7 @@
 #define KAD_TESTS_HOSTS_H
 
 #include "kadmium/key.h"
+#include "protocols/autonat.h"
 #include "protocols/identify.h"
 #include "protocols/kad.h"
 #include "protocols/ping.h"
@@ -22,6 +23,7 @@ typedef struct host {
   kad__own_addresses *own;
   kad__identify *identify;
   kad__ping *ping;
+  kad__autonat *autonat;
   kad__store *store;
   kad__dht *dht;
   kad__kad *kad;
@@ -35,6 +37,8 @@ typedef struct host {
   uint8_t observed[128];
   size_t pongs;
   kad__ping_event pong;
+  size_t probed;
+  kad__autonat_event probe;
   size_t ended; /* queries */
   kad__dht_event query;
   size_t found;    /* peers of queries, and providers */
