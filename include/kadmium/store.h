@@ -25,6 +25,9 @@ typedef struct kad_record {
   kad_time expires;    /**< KAD_TIME_NEVER: does not */
   kad_bytes source;    /**< put: the authenticated peer that brought it, for its
                             share of the room; empty: ours. `get` may omit it */
+  uint64_t group;      /**< put: the network of `source`, which has a share too:
+                            a number for each IPv4 /16 or IPv6 /32; 0: not
+                            known, or none that counts. `get` may omit it */
 } kad_record;
 
 /** "`provider` has `key`." Everything is borrowed. */
@@ -33,6 +36,7 @@ typedef struct kad_provider {
   kad_bytes provider;  /**< binary PeerId */
   kad_bytes addresses; /**< a list, see kad_addresses_next */
   kad_time expires;
+  uint64_t group; /**< add: the network of `provider`, as in kad_record */
 } kad_provider;
 
 typedef struct kad_store kad_store;

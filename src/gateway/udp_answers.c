@@ -115,7 +115,8 @@ static int answer(kad__udp *g, const kad__udp_address *to, bool proved,
   const kad__udp_request *request = &g->in.request;
   to_request(&g->request, request);
   int result = kad__dht_answer(g->dht, &g->reply, &g->request,
-                               kad__udp_id_bytes(request->sender.id), now);
+                               kad__udp_id_bytes(request->sender.id),
+                               kad__udp_address_bytes(to), now);
   g->counters.refused += result < 0;
   if (result < 0 && request->ask != KAD__UDP_STORE) {
     return result;

@@ -26,21 +26,27 @@ void kad__dht_merge(const kad__dht *dht, uint8_t *out, size_t cap, size_t *len,
   }
 }
 
-uint16_t kad__dht_group(const kad__dht *dht, kad_bytes list) {
+uint64_t kad__dht_network(const kad__dht *dht, kad_bytes list) {
   const kad__dht_config *c = &dht->config;
+  uint64_t group = 0;
   kad_bytes address;
   if (c->address_group == NULL) {
     return 0;
   }
-  while (kad__addresses_next(&list, &address)) {
-    uint8_t bytes[8];
-    uint64_t group = c->address_group(c->address_user, address);
-    if (group != 0) {
-      kad__store64(bytes, group);
-      return (uint16_t)(kad__siphash(dht->secret, kad__bytes(bytes, 8)) | 1);
-    }
+  while (group == 0 && kad__addresses_next(&list, &address)) {
+    group = c->address_group(c->address_user, address);
   }
-  return 0;
+  return group;
+}
+
+uint16_t kad__dht_group(const kad__dht *dht, kad_bytes list) {
+  uint8_t bytes[8];
+  uint64_t group = kad__dht_network(dht, list);
+  if (group == 0) {
+    return 0;
+  }
+  kad__store64(bytes, group);
+  return (uint16_t)(kad__siphash(dht->secret, kad__bytes(bytes, 8)) | 1);
 }
 
 static uint32_t count_group(const kad__bucket *b, uint16_t group) {

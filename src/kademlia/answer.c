@@ -12,7 +12,8 @@ typedef struct request {
   const kad__message *in;
   kad__message *out;
   kad_bytes from;
-  kad__peer asker; /* 0: nobody we know */
+  kad_bytes address; /* where it called from; empty: unknown */
+  kad__peer asker;   /* 0: nobody we know */
   kad_time now;
   size_t room; /* bytes of peers that the answer may still hold */
 } request;
@@ -208,13 +209,28 @@ static bool known_better(const request *r, const kad__record *record) {
           kad__bytes_equal(old.publisher, r->dht->config.local_id));
 }
 
+/* The network of the asker, which has a share of the room for records; what it
+ * announces itself counts only when nothing else is known. */
+static uint64_t network_of(const request *r, kad_bytes announced) {
+  const kad__dht_config *c = &r->dht->config;
+  uint64_t network = 0;
+  if (c->address_group != NULL && r->address.len > 0) {
+    network = c->address_group(c->address_user, r->address);
+  }
+  if (network == 0 && r->asker != 0) {
+    network = kad__dht_network(r->dht, kad__member_addresses(r->dht, r->asker));
+  }
+  return network != 0 ? network : kad__dht_network(r->dht, announced);
+}
+
 static int put_store(request *r, const kad__wire_record *in) {
   kad__dht *dht = r->dht;
   kad__record record = {.key = in->key,
                         .value = in->value,
                         .publisher = in->publisher,
                         .expires = record_expiry(r, in),
-                        .source = r->from};
+                        .source = r->from,
+                        .group = network_of(r, (kad_bytes){0})};
   if (record.expires <= r->now) {
     return 0; /* too far from the key to keep it even for a moment */
   }
@@ -265,7 +281,8 @@ static int provider_store(request *r, kad_bytes addresses) {
       .key = r->in->key,
       .provider = r->from,
       .addresses = addresses,
-      .expires = kad__time_add(r->now, dht->config.provider_ttl)};
+      .expires = kad__time_add(r->now, dht->config.provider_ttl),
+      .group = network_of(r, addresses)};
   if (dht->config.filter_records) {
     kad__wire_peer provider = {.id = r->from, .addresses = addresses};
     inbound(r, NULL, &provider);
@@ -372,11 +389,12 @@ static int answer(request *r) {
 }
 
 int kad__dht_answer(kad__dht *dht, kad__message *reply, const kad__message *in,
-                    kad_bytes from, kad_time now) {
+                    kad_bytes from, kad_bytes address, kad_time now) {
   request r = {.dht = dht,
                .in = in,
                .out = reply,
                .from = from,
+               .address = address,
                .asker = kad__peer_book_find(dht->book, from),
                .now = now,
                .room = dht->config.max_answer};

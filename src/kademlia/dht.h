@@ -163,14 +163,18 @@ int kad__dht_replied(kad__dht *dht, kad__call_id call,
 void kad__dht_sent(kad__dht *dht, kad__call_id call, kad_time now);
 void kad__dht_failed(kad__dht *dht, kad__call_id call, int error, kad_time now);
 
-/* Answers a request of the authenticated `from`. Returns 1 with `*reply` to be
- * sent (it borrows from `request` and from the DHT, until the next call of any
- * of its functions); 0 when the request has no answer; or an error, for which
- * the stream is reset: KAD_E_MESSAGE, KAD_E_RECORD and its kin,
- * KAD_E_STORE_FULL, KAD_E_UNSUPPORTED (client mode), KAD_E_NO_MEMORY. `reply`
- * may not be `request`. Our own entry as a provider carries an empty list. */
+/* Answers a request of the authenticated `from`, whose `address` the carrier
+ * knows (empty: it does not; the addresses that are known of the peer count
+ * then): its network has a share of the room for records. Returns 1 with
+ * `*reply` to be sent (it borrows from `request` and from the DHT, until the
+ * next call of any of its functions); 0 when the request has no answer; or an
+ * error, for which the stream is reset: KAD_E_MESSAGE, KAD_E_RECORD and its
+ * kin, KAD_E_STORE_FULL, KAD_E_UNSUPPORTED (client mode), KAD_E_NO_MEMORY.
+ * `reply` may not be `request`. Our own entry as a provider carries an empty
+ * list. */
 int kad__dht_answer(kad__dht *dht, kad__message *reply,
-                    const kad__message *request, kad_bytes from, kad_time now);
+                    const kad__message *request, kad_bytes from,
+                    kad_bytes address, kad_time now);
 
 kad_time kad__dht_deadline(const kad__dht *dht);
 void kad__dht_tick(kad__dht *dht, kad_time now);

@@ -21,6 +21,7 @@ typedef struct provider {
   provider_key *of;
   kad__provider record;
   uint64_t rank; /* in the secret order of a full key */
+  uint32_t slot; /* of its network, see kad__crowd */
   size_t size;
   bool own;
   uint8_t bytes[];
@@ -103,12 +104,14 @@ static provider *provider_new(kad__memory_store *m, const kad__provider *record,
   p->own = own;
   p->of = NULL;
   p->rank = kad__siphash(m->secret, record->provider);
+  p->slot = kad__crowd_slot(m->secret, record->group);
   p->size = sizeof *p + sizeof(provider_key) + len;
   p->record =
       (kad__provider){.provider = kad__bytes(p->bytes, record->provider.len),
                       .addresses = kad__bytes(p->bytes + record->provider.len,
                                               record->addresses.len),
-                      .expires = record->expires};
+                      .expires = record->expires,
+                      .group = record->group};
   return p;
 }
 
@@ -165,12 +168,24 @@ static void provider_link(kad__memory_store *m, provider_key *k, provider *p,
 
 /* ---- limits ------------------------------------------------------------- */
 
-/* Of a full key: the record that comes last in the secret order. */
-static provider *last_in_order(const provider_key *k) {
+/* The slot of the network of which one makes way in a full key. */
+static uint32_t victim_slot(const provider_key *k, uint32_t slot) {
+  kad__crowd crowd = {0};
+  KAD__LIST_EACH(link, (kad__list *)(uintptr_t)&k->records) {
+    const provider *p = KAD__CONTAINER(link, provider, link);
+    if (!p->own) {
+      kad__crowd_add(&crowd, p->slot);
+    }
+  }
+  return kad__crowd_victim(&crowd, slot);
+}
+
+/* Of those of a slot: the record that comes last in the secret order. */
+static provider *last_in_order(const provider_key *k, uint32_t slot) {
   provider *last = NULL;
   KAD__LIST_EACH(link, (kad__list *)(uintptr_t)&k->records) {
     provider *p = KAD__CONTAINER(link, provider, link);
-    if (!p->own && (last == NULL || p->rank > last->rank)) {
+    if (!p->own && p->slot == slot && (last == NULL || p->rank > last->rank)) {
       last = p;
     }
   }
@@ -182,8 +197,10 @@ static int key_make_room(kad__memory_store *m, const provider_key *k,
   if (k == NULL || k->others < m->config.max_providers_per_key) {
     return 0;
   }
-  provider *last = last_in_order(k);
-  if (last == NULL || last->rank <= newcomer->rank) {
+  uint32_t slot = victim_slot(k, newcomer->slot);
+  provider *last = last_in_order(k, slot);
+  bool same = slot == newcomer->slot;
+  if (last == NULL || (same && last->rank <= newcomer->rank)) {
     return KAD_E_STORE_FULL;
   }
   provider_remove(m, last);
@@ -203,12 +220,12 @@ static int make_room(kad__memory_store *m, kad_bytes key,
     if (fits(m, k == NULL || k->others == 0, newcomer->size)) {
       return 0;
     }
-    kad__share_item *victim =
-        kad__shares_victim(&m->provider_shares, newcomer->record.provider);
-    if (victim == NULL) {
+    kad__share *share = kad__shares_victim(
+        &m->provider_shares, newcomer->record.provider, newcomer->record.group);
+    if (share == NULL) {
       return KAD_E_STORE_FULL;
     }
-    provider_remove(m, KAD__CONTAINER(victim, provider, share));
+    provider_remove(m, KAD__CONTAINER(share->items.next, provider, share.link));
   }
 }
 
@@ -235,7 +252,7 @@ static int charge(kad__memory_store *m, provider *p) {
   }
   return p->own ? 0
                 : kad__shares_add(&m->provider_shares, &p->share,
-                                  p->record.provider);
+                                  p->record.provider, p->record.group);
 }
 
 static int admit_any(kad__memory_store *m, kad_bytes key, const provider *p,

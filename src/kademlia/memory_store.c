@@ -84,7 +84,8 @@ static void value_remove(kad__memory_store *m, value *v) {
 }
 
 /* Timer and share of a value that is not in the tree yet. */
-static int value_charge(kad__memory_store *m, value *v, kad_bytes source) {
+static int value_charge(kad__memory_store *m, value *v,
+                        const kad__record *record) {
   if (v->record.expires != KAD_TIME_NEVER) {
     int error = kad__heap_set(&m->value_expiry, &m->allocator, &v->expiry,
                               v->record.expires);
@@ -92,12 +93,14 @@ static int value_charge(kad__memory_store *m, value *v, kad_bytes source) {
       return error;
     }
   }
-  return v->own ? 0 : kad__shares_add(&m->value_shares, &v->share, source);
+  return v->own ? 0
+                : kad__shares_add(&m->value_shares, &v->share, record->source,
+                                  record->group);
 }
 
 /* Room for a value of others beside what `old` gives up. */
 static int value_make_room(kad__memory_store *m, const value *old, size_t size,
-                           kad_bytes source) {
+                           const kad__record *record) {
   for (;;) {
     bool replaces = old != NULL && !old->own;
     uint32_t others = m->values.len - m->own_values - replaces;
@@ -106,9 +109,13 @@ static int value_make_room(kad__memory_store *m, const value *old, size_t size,
         bytes <= m->config.max_bytes - size) {
       return 0;
     }
-    kad__share_item *item = kad__shares_victim(&m->value_shares, source);
-    value *victim = item == NULL ? NULL : KAD__CONTAINER(item, value, share);
-    if (victim == NULL || victim == old) {
+    kad__share *share =
+        kad__shares_victim(&m->value_shares, record->source, record->group);
+    if (share == NULL) {
+      return KAD_E_STORE_FULL;
+    }
+    value *victim = KAD__CONTAINER(share->items.next, value, share.link);
+    if (victim == old) {
       return KAD_E_STORE_FULL;
     }
     value_remove(m, victim);
@@ -126,7 +133,7 @@ static bool memory_get(kad__store *s, kad__record *out, kad_bytes key) {
 static int value_admit(kad__memory_store *m, const kad__record *record,
                        const value *old, const value *v) {
   if (!v->own) {
-    return value_make_room(m, old, v->size, record->source);
+    return value_make_room(m, old, v->size, record);
   }
   uint32_t own = m->own_values - (old != NULL && old->own);
   return own < m->config.max_own_records ? 0 : KAD_E_STORE_FULL;
@@ -144,7 +151,7 @@ static int memory_put(kad__store *s, const kad__record *record, bool own) {
   }
   int error = value_admit(m, record, old, v);
   if (error == 0) {
-    error = value_charge(m, v, record->source);
+    error = value_charge(m, v, record);
   }
   if (error != 0) {
     value_free(m, v);

@@ -18,10 +18,13 @@ typedef struct kad__memory_store_config {
 
 void kad__memory_store_config_default(kad__memory_store_config *config);
 
-/* When the room for others is full, the peer that takes most of it makes way
- * for one that takes less. A key that has all the providers it may have keeps
- * those whose ids come first in a secret order, which nobody can aim at: a
- * flood of new ones takes the place of some, never of all. */
+/* When the room for others is full, the network that takes most of it makes way
+ * for one that takes less, and within one network the peer that does; a peer of
+ * no known network stands for itself. A key that has all the providers it may
+ * have gives one place of the network that holds most to a newcomer of another.
+ * Within a network it keeps those whose ids come first in a secret order, which
+ * nobody can aim at: a flood of new ones takes the place of some, never of all.
+ */
 
 /* `secret` keys the hash maps. KAD_E_NO_MEMORY. */
 int kad__memory_store_new(kad__store **out, const kad_allocator *allocator,

@@ -221,7 +221,9 @@ uint32_t kad__ttl_seconds(kad_time expires, kad_time now);
 void kad__dht_merge(const kad__dht *dht, uint8_t *out, size_t cap, size_t *len,
                     kad_bytes from);
 bool kad__dht_accepts(const kad__dht *dht, kad_bytes address);
-/* The group of a list: that of its first address which has one; 0: none. */
+/* The network of a list: that of its first address which has one; 0: none. */
+uint64_t kad__dht_network(const kad__dht *dht, kad_bytes list);
+/* The same, as it is kept in the table. */
 uint16_t kad__dht_group(const kad__dht *dht, kad_bytes list);
 /* False when the table has as many peers of that group as it may. */
 bool kad__dht_group_room(const kad__dht *dht, uint16_t group, uint32_t bucket);

@@ -42,6 +42,15 @@ static uint32_t code_of(int error) {
 
 /* ---- one request ------------------------------------------------------- */
 
+/* Where the peer calls from; empty when the connection is gone already. */
+static kad_bytes remote_address(const kad__kad *kad, kad__stream *stream) {
+  kad__connection_info info;
+  kad__id connection = kad__stream_connection(stream);
+  return kad__swarm_connection(kad->swarm, connection, &info)
+             ? info.remote_address
+             : (kad_bytes){0};
+}
+
 static int answer(kad__kad *kad, kad__stream *stream, kad_bytes bytes,
                   kad_time now) {
   int result = kad__message_decode(&kad->request, bytes);
@@ -50,7 +59,8 @@ static int answer(kad__kad *kad, kad__stream *stream, kad_bytes bytes,
     return result;
   }
   result = kad__dht_answer(kad->dht, &kad->reply, &kad->request,
-                           kad_peer_id_bytes(kad__stream_peer(stream)), now);
+                           kad_peer_id_bytes(kad__stream_peer(stream)),
+                           remote_address(kad, stream), now);
   if (result < 0) {
     kad->counters.refused++;
     return result;

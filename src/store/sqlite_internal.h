@@ -8,8 +8,8 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "kademlia/shares.h"
 #include "store/sqlite_store.h"
-#include "store/tally.h"
 
 /* What a record costs beside its bytes: three index entries and headers. */
 #define KAD__SQL_OVERHEAD 128
@@ -39,8 +39,8 @@
   X(VALUE_DUE, "SELECT " KAD__SQL_VALUE_META                                   \
     " WHERE expires <= ?1 ORDER BY expires LIMIT 1")                           \
   X(VALUE_PUT, "INSERT OR REPLACE INTO records"                                \
-    "(own, expires, sum, key, value, publisher, source)"                       \
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                    \
+    "(own, expires, sum, key, value, publisher, source, network)"              \
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                                    \
   X(VALUE_DROP, "DELETE FROM records WHERE id = ?1")                           \
   X(VALUE_SOONEST, "SELECT min(expires) FROM records")                         \
   X(PROVIDER_LIST, "SELECT " KAD__SQL_PROVIDER                                 \
@@ -58,14 +58,14 @@
     " WHERE own = 1 AND key = ?1) FROM providers WHERE key = ?1")              \
   X(PROVIDER_SHARED, "SELECT 1 FROM providers"                                 \
     " WHERE key = ?1 AND own = 0 AND id <> ?2 LIMIT 1")                        \
-  X(PROVIDER_OTHERS, "SELECT id, provider FROM providers"                      \
+  X(PROVIDER_OTHERS, "SELECT id, provider, network FROM providers"             \
     " WHERE key = ?1 AND own = 0")                                             \
   X(PROVIDER_PUT, "INSERT INTO providers"                                      \
-    "(own, expires, sum, key, provider, addresses)"                            \
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"                                         \
+    "(own, expires, sum, key, provider, addresses, network)"                   \
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"                                        \
     " ON CONFLICT (key, provider) DO UPDATE SET own = excluded.own,"           \
     " expires = excluded.expires, sum = excluded.sum,"                         \
-    " addresses = excluded.addresses")                                         \
+    " addresses = excluded.addresses, network = excluded.network")             \
   X(PROVIDER_DROP, "DELETE FROM providers WHERE id = ?1")                      \
   X(PROVIDER_SOONEST, "SELECT min(expires) FROM providers")
 /* clang-format on */
@@ -95,8 +95,8 @@ typedef struct kad__sqlite_store {
   int64_t soonest; /* nothing expires before */
   bool failed;     /* an fsync has: nothing is written any more */
   uint32_t turn;   /* where a list that is too long to tell begins */
-  kad__tally value_sources;
-  kad__tally provider_sources;
+  kad__shares value_shares;
+  kad__shares provider_shares;
   kad__sqlite_store_status status;
   kad__sql_slot got;
   kad__sql_slot walked;
@@ -110,7 +110,7 @@ typedef struct kad__sql_meta {
   bool own;
   bool last; /* of the providers of its key that are not us */
   uint64_t size;
-  kad__tally_entry *source; /* NULL: ours */
+  kad__share *share; /* NULL: ours */
 } kad__sql_meta;
 
 static inline kad__sqlite_store *kad__sqlite_self(const kad__store *s) {

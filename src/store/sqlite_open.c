@@ -5,7 +5,7 @@
 #include "store/sqlite_internal.h"
 
 #define APPLICATION_ID 0x4b61646d /* "Kadm", in the file's header */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 /* Pages of the log (of 4 KiB) from which they are moved into the file. */
 #define LOG_PAGES 1000
 /* Bytes of the log that are kept for reuse. */
@@ -22,18 +22,27 @@ static const char schema[] =
     "CREATE TABLE records (id INTEGER PRIMARY KEY, own INTEGER NOT NULL,"
     " expires INTEGER NOT NULL, sum INTEGER NOT NULL,"
     " key BLOB NOT NULL UNIQUE, publisher BLOB NOT NULL,"
-    " source BLOB NOT NULL, value BLOB NOT NULL);"
+    " source BLOB NOT NULL, value BLOB NOT NULL,"
+    " network INTEGER NOT NULL DEFAULT 0);"
     "CREATE INDEX records_expires ON records (expires);"
     "CREATE INDEX records_source ON records (source) WHERE own = 0;"
     "CREATE TABLE providers (id INTEGER PRIMARY KEY, own INTEGER NOT NULL,"
     " expires INTEGER NOT NULL, sum INTEGER NOT NULL,"
     " key BLOB NOT NULL, provider BLOB NOT NULL, addresses BLOB NOT NULL,"
-    " UNIQUE (key, provider));"
+    " network INTEGER NOT NULL DEFAULT 0, UNIQUE (key, provider));"
     "CREATE INDEX providers_expires ON providers (expires);"
     "CREATE INDEX providers_provider ON providers (provider, expires)"
     " WHERE own = 0;"
     "CREATE INDEX providers_own ON providers (key) WHERE own = 1;"
     "PRAGMA application_id = " TEXT(APPLICATION_ID) ";"
+    "PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";"
+    "COMMIT;";
+
+/* Version 1 knew no networks of peers. */
+static const char upgrade[] =
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE records ADD COLUMN network INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE providers ADD COLUMN network INTEGER NOT NULL DEFAULT 0;"
     "PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";"
     "COMMIT;";
 
@@ -102,8 +111,8 @@ static int on_commit(void *user, sqlite3 *db, const char *name, int pages) {
   return SQLITE_OK;
 }
 
-/* 1: a new file; 0: ours, of our version. */
-static int recognise(kad__sqlite_store *m) {
+/* 1: a new file; 0: ours, of `*old` or of our version. */
+static int recognise(kad__sqlite_store *m, int64_t *old) {
   int64_t version = 0;
   int64_t application = 0;
   int64_t tables = 0;
@@ -122,6 +131,7 @@ static int recognise(kad__sqlite_store *m) {
   if (application != APPLICATION_ID || version < 1) {
     return KAD_E_STORE_CORRUPT;
   }
+  *old = version;
   return version > SCHEMA_VERSION ? KAD_E_STORE_VERSION : 0;
 }
 
@@ -178,7 +188,7 @@ static int prepare(kad__sqlite_store *m) {
 
 /* ---- the books ---------------------------------------------------------- */
 
-/* Rows of (own, source, count, bytes). */
+/* Rows of (own, source, count, bytes, network of the latest, its id). */
 typedef void (*count_row)(kad__sqlite_store *m, bool own, uint32_t count,
                           uint64_t bytes);
 
@@ -196,7 +206,7 @@ static void count_providers(kad__sqlite_store *m, bool own, uint32_t count,
       own ? 0 : bytes + (uint64_t)count * KAD__SQL_OVERHEAD;
 }
 
-static int count_all(kad__sqlite_store *m, kad__tally *tally, count_row add,
+static int count_all(kad__sqlite_store *m, kad__shares *shares, count_row add,
                      const char *text) {
   sqlite3_stmt *s = NULL;
   int error = 0;
@@ -206,7 +216,11 @@ static int count_all(kad__sqlite_store *m, kad__tally *tally, count_row add,
     bool own = sqlite3_column_int(s, 0) != 0;
     uint32_t count = (uint32_t)sqlite3_column_int64(s, 2);
     add(m, own, count, (uint64_t)sqlite3_column_int64(s, 3));
-    error = own ? 0 : kad__tally_add(tally, kad__sql_column(s, 1), count);
+    uint64_t network = (uint64_t)sqlite3_column_int64(s, 4);
+    kad__share *share;
+    error = own ? 0
+                : kad__shares_charge(shares, &share, kad__sql_column(s, 1),
+                                     network, count);
     result = SQLITE_OK;
   }
   (void)sqlite3_finalize(s);
@@ -218,14 +232,16 @@ static int count_records(kad__sqlite_store *m) {
   int64_t value = KAD__SQL_NEVER;
   int64_t provider = KAD__SQL_NEVER;
   int error = count_all(
-      m, &m->value_sources, count_values,
+      m, &m->value_shares, count_values,
       "SELECT own, source, count(*), sum(length(key) + length(value) +"
-      " length(publisher) + length(source)) FROM records GROUP BY own, source");
+      " length(publisher) + length(source)), network, max(id) FROM records"
+      " GROUP BY own, source");
   error = error != 0 ? error
-                     : count_all(m, &m->provider_sources, count_providers,
+                     : count_all(m, &m->provider_shares, count_providers,
                                  "SELECT own, provider, count(*),"
                                  " sum(length(key) + length(provider) +"
-                                 " length(addresses)) FROM providers"
+                                 " length(addresses)), network, max(id)"
+                                 " FROM providers"
                                  " GROUP BY own, provider");
   error = error != 0 ? error
                      : query_number(m, &keys,
@@ -244,7 +260,8 @@ static int count_records(kad__sqlite_store *m) {
 
 static int open_store(kad__sqlite_store *m, const char *path) {
   int error = open_file(m, path);
-  int fresh = error != 0 ? error : recognise(m);
+  int64_t version = SCHEMA_VERSION;
+  int fresh = error != 0 ? error : recognise(m, &version);
   if (fresh < 0) {
     return fresh;
   }
@@ -254,6 +271,9 @@ static int open_store(kad__sqlite_store *m, const char *path) {
   error = error != 0 ? error : configure(m);
   if (error == 0 && fresh == 1) {
     error = execute(m, schema);
+  }
+  if (error == 0 && version < SCHEMA_VERSION) {
+    error = execute(m, upgrade);
   }
   error = error != 0 ? error : prepare(m);
   return error != 0 ? error : count_records(m);
@@ -276,8 +296,8 @@ int kad__sqlite_store_new(kad__store **out, const kad_allocator *allocator,
   m->config = *config;
   m->now = now;
   m->unix_ns = (int64_t)unix_ns;
-  kad__tally_init(&m->value_sources, &m->allocator, config->secret);
-  kad__tally_init(&m->provider_sources, &m->allocator, config->secret);
+  kad__shares_init(&m->value_shares, &m->allocator, config->secret);
+  kad__shares_init(&m->provider_shares, &m->allocator, config->secret);
   int error = open_store(m, path);
   if (error != 0) {
     m->store.ops->free(&m->store);

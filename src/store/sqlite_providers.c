@@ -38,7 +38,7 @@ static int meta_step(kad__sqlite_store *m, kad__sql_meta *out,
     out->size = (uint64_t)sqlite3_column_int64(s, 2) + KAD__SQL_OVERHEAD;
   }
   if (result == 1 && !out->own) {
-    out->source = kad__tally_find(&m->provider_sources, kad__sql_column(s, 3));
+    out->share = kad__shares_find(&m->provider_shares, kad__sql_column(s, 3));
     result = shared(m, kad__sql_column(s, 4), out->id);
     out->last = result == 0;
   }
@@ -69,7 +69,7 @@ static void count_out(kad__sqlite_store *m, const kad__sql_meta *meta) {
   status->provider_keys =
       (uint32_t)kad__sql_less(status->provider_keys, meta->last);
   status->provider_bytes = kad__sql_less(status->provider_bytes, meta->size);
-  kad__tally_take(&m->provider_sources, meta->source);
+  kad__shares_discharge(&m->provider_shares, meta->share);
 }
 
 static int drop(kad__sqlite_store *m, const kad__sql_meta *meta) {
@@ -226,9 +226,28 @@ static uint64_t rank_of(const kad__sqlite_store *m, kad_bytes provider) {
   return kad__siphash(m->config.secret, provider);
 }
 
-/* Of a key's records of others: the one that comes last in the secret order. */
+static uint32_t slot_of(const kad__sqlite_store *m, uint64_t network) {
+  return kad__crowd_slot(m->config.secret, network);
+}
+
+/* The slot of the network of which one makes way in a full key. */
+static int victim_slot(kad__sqlite_store *m, uint32_t *slot, kad_bytes key) {
+  kad__crowd crowd = {0};
+  sqlite3_stmt *s = kad__sql_begin(m, KAD__SQL_PROVIDER_OTHERS);
+  int result;
+  kad__sql_bind(s, 1, key);
+  while ((result = kad__sql_step(m, s)) == 1) {
+    kad__crowd_add(&crowd, slot_of(m, (uint64_t)sqlite3_column_int64(s, 2)));
+  }
+  kad__sql_end(s);
+  *slot = kad__crowd_victim(&crowd, *slot);
+  return result;
+}
+
+/* Of a key's records of others in a slot: the one that comes last in the secret
+ * order. */
 static int last_in_order(kad__sqlite_store *m, int64_t *id, uint64_t *rank,
-                         kad_bytes key) {
+                         kad_bytes key, uint32_t slot) {
   sqlite3_stmt *s = kad__sql_begin(m, KAD__SQL_PROVIDER_OTHERS);
   int result;
   *id = 0;
@@ -236,7 +255,8 @@ static int last_in_order(kad__sqlite_store *m, int64_t *id, uint64_t *rank,
   kad__sql_bind(s, 1, key);
   while ((result = kad__sql_step(m, s)) == 1) {
     uint64_t r = rank_of(m, kad__sql_column(s, 1));
-    if (*id == 0 || r > *rank) {
+    bool inside = slot_of(m, (uint64_t)sqlite3_column_int64(s, 2)) == slot;
+    if (inside && (*id == 0 || r > *rank)) {
       *id = sqlite3_column_int64(s, 0);
       *rank = r;
     }
@@ -257,8 +277,13 @@ static int key_make_room(kad__sqlite_store *m, const kad__provider *record) {
   if (count - own < m->config.limits.max_providers_per_key) {
     return 0;
   }
-  int error = last_in_order(m, &id, &rank, record->key);
-  if (error == 0 && (id == 0 || rank <= rank_of(m, record->provider))) {
+  uint32_t own_slot = slot_of(m, record->group);
+  uint32_t slot = own_slot;
+  int error = victim_slot(m, &slot, record->key);
+  error = error != 0 ? error : last_in_order(m, &id, &rank, record->key, slot);
+  bool same = slot == own_slot;
+  if (error == 0 &&
+      (id == 0 || (same && rank <= rank_of(m, record->provider)))) {
     error = KAD_E_STORE_FULL;
   }
   error = error != 0 ? error : meta_by_id(m, &victim, id);
@@ -273,10 +298,10 @@ static bool fits(const kad__sqlite_store *m, bool new_key, uint64_t size) {
          m->status.provider_bytes <= limits->max_provider_bytes - size;
 }
 
-static int drop_oldest_of(kad__sqlite_store *m, const kad__tally_entry *entry) {
+static int drop_oldest_of(kad__sqlite_store *m, const kad__share *share) {
   kad__sql_meta victim;
   sqlite3_stmt *s = kad__sql_begin(m, KAD__SQL_PROVIDER_OLDEST);
-  kad__sql_bind(s, 1, kad__bytes(entry->source, entry->source_len));
+  kad__sql_bind(s, 1, kad__share_source(share));
   int error = meta_step(m, &victim, s);
   if (error == 0 && victim.id == 0) {
     error = KAD_E_STORE_FULL;
@@ -290,9 +315,9 @@ static int make_room(kad__sqlite_store *m, const kad__provider *record) {
     if (others < 0 || fits(m, others == 0, size_of(record))) {
       return others < 0 ? others : 0;
     }
-    const kad__tally_entry *entry =
-        kad__tally_victim(&m->provider_sources, record->provider);
-    int error = entry == NULL ? KAD_E_STORE_FULL : drop_oldest_of(m, entry);
+    const kad__share *share = kad__shares_victim(
+        &m->provider_shares, record->provider, record->group);
+    int error = share == NULL ? KAD_E_STORE_FULL : drop_oldest_of(m, share);
     if (error != 0) {
       return error;
     }
@@ -305,7 +330,7 @@ static int admit_new(kad__sqlite_store *m, const kad__provider *record,
   if (own) {
     return m->status.provided < limits->max_provided ? 0 : KAD_E_STORE_FULL;
   }
-  if (kad__tally_count(&m->provider_sources, record->provider) >=
+  if (kad__shares_count(&m->provider_shares, record->provider) >=
       limits->max_keys_per_provider) {
     return KAD_E_STORE_FULL;
   }
@@ -336,6 +361,7 @@ static int write(kad__sqlite_store *m, const kad__provider *record,
   kad__sql_bind(s, 4, record->key);
   kad__sql_bind(s, 5, record->provider);
   kad__sql_bind(s, 6, record->addresses);
+  (void)sqlite3_bind_int64(s, 7, (int64_t)record->group);
   int error = kad__sql_step(m, s);
   kad__sql_end(s);
   return error;
@@ -344,15 +370,16 @@ static int write(kad__sqlite_store *m, const kad__provider *record,
 /* Another peer's record is counted before it is written: that can fail. */
 static int write_counted(kad__sqlite_store *m, const kad__provider *record,
                          int64_t expires, bool own) {
-  int error =
-      own ? 0 : kad__tally_add(&m->provider_sources, record->provider, 1);
+  kad__share *share;
+  int error = own ? 0
+                  : kad__shares_charge(&m->provider_shares, &share,
+                                       record->provider, record->group, 1);
   if (error != 0) {
     return error;
   }
   error = write(m, record, expires, own);
   if (error != 0 && !own) {
-    kad__tally_take(&m->provider_sources,
-                    kad__tally_find(&m->provider_sources, record->provider));
+    kad__shares_discharge(&m->provider_shares, share);
   }
   return error;
 }

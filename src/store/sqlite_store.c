@@ -42,9 +42,9 @@ static int meta_step(kad__sqlite_store *m, kad__sql_meta *out,
     out->id = sqlite3_column_int64(s, 0);
     out->own = sqlite3_column_int(s, 1) != 0;
     out->size = (uint64_t)sqlite3_column_int64(s, 2) + KAD__SQL_OVERHEAD;
-    out->source =
+    out->share =
         out->own ? NULL
-                 : kad__tally_find(&m->value_sources, kad__sql_column(s, 3));
+                 : kad__shares_find(&m->value_shares, kad__sql_column(s, 3));
   }
   kad__sql_end(s);
   return result < 0 ? result : 0;
@@ -64,7 +64,7 @@ static void count_out(kad__sqlite_store *m, const kad__sql_meta *meta) {
   }
   m->status.records = (uint32_t)kad__sql_less(m->status.records, 1);
   m->status.bytes = kad__sql_less(m->status.bytes, meta->size);
-  kad__tally_take(&m->value_sources, meta->source);
+  kad__shares_discharge(&m->value_shares, meta->share);
 }
 
 static int drop(kad__sqlite_store *m, const kad__sql_meta *meta) {
@@ -164,15 +164,16 @@ static bool fits(const kad__sqlite_store *m, const kad__sql_meta *old,
 
 /* Room for a value of others beside what `old` gives up. */
 static int make_room(kad__sqlite_store *m, const kad__sql_meta *old,
-                     uint64_t size, kad_bytes source) {
+                     uint64_t size, const kad__record *record) {
   while (!fits(m, old, size)) {
-    kad__tally_entry *entry = kad__tally_victim(&m->value_sources, source);
+    const kad__share *share =
+        kad__shares_victim(&m->value_shares, record->source, record->group);
     kad__sql_meta victim;
-    if (entry == NULL) {
+    if (share == NULL) {
       return KAD_E_STORE_FULL;
     }
     sqlite3_stmt *s = kad__sql_begin(m, KAD__SQL_VALUE_OLDEST);
-    kad__sql_bind(s, 1, kad__bytes(entry->source, entry->source_len));
+    kad__sql_bind(s, 1, kad__share_source(share));
     int error = meta_step(m, &victim, s);
     if (error == 0 && (victim.id == 0 || victim.id == old->id)) {
       error = KAD_E_STORE_FULL;
@@ -191,9 +192,11 @@ static int admit(kad__sqlite_store *m, const kad__record *record, bool own,
     uint32_t count = m->status.own_records - (old->id != 0 && old->own);
     return count < m->config.limits.max_own_records ? 0 : KAD_E_STORE_FULL;
   }
-  int error = make_room(m, old, size, record->source);
+  int error = make_room(m, old, size, record);
+  kad__share *share;
   return error != 0 ? error
-                    : kad__tally_add(&m->value_sources, record->source, 1);
+                    : kad__shares_charge(&m->value_shares, &share,
+                                         record->source, record->group, 1);
 }
 
 static int write(kad__sqlite_store *m, const kad__record *record,
@@ -206,6 +209,7 @@ static int write(kad__sqlite_store *m, const kad__record *record,
   kad__sql_bind(s, 5, record->value);
   kad__sql_bind(s, 6, record->publisher);
   kad__sql_bind(s, 7, record->source);
+  (void)sqlite3_bind_int64(s, 8, (int64_t)record->group);
   int error = kad__sql_step(m, s);
   kad__sql_end(s);
   return error;
@@ -227,9 +231,9 @@ static int sqlite_put(kad__store *s, const kad__record *record, bool own) {
   int64_t expires = kad__sql_from_time(m, record->expires);
   error = write(m, record, expires, own);
   if (error != 0) {
-    kad__tally_take(
-        &m->value_sources,
-        own ? NULL : kad__tally_find(&m->value_sources, record->source));
+    kad__shares_discharge(
+        &m->value_shares,
+        own ? NULL : kad__shares_find(&m->value_shares, record->source));
     return error;
   }
   if (old.id != 0) {
@@ -315,8 +319,8 @@ static void sqlite_free(kad__store *s) {
   for (size_t i = 0; i < KAD__COUNT(slots); i++) {
     kad__release(&allocator, slots[i]->data);
   }
-  kad__tally_fini(&m->value_sources);
-  kad__tally_fini(&m->provider_sources);
+  kad__shares_fini(&m->value_shares);
+  kad__shares_fini(&m->provider_shares);
   kad__release(&allocator, m);
 }
 

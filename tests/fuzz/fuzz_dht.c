@@ -268,7 +268,8 @@ static void ask(machine *m) {
   } else {
     fill_message(m, &request, (kad__message_type)(what % KAD__MESSAGE_TYPES));
   }
-  int result = kad__dht_answer(m->dht, &reply, &request, from, m->now);
+  int result =
+      kad__dht_answer(m->dht, &reply, &request, from, (kad_bytes){0}, m->now);
   FUZZ_CHECK(result <= 1);
   if (result == 1) {
     FUZZ_CHECK(reply.type == request.type);

@@ -10,6 +10,7 @@ typedef struct pair {
   kad__store *disk;
   kad_random random;
   kad_time now;
+  uint64_t groups;
 } pair;
 
 static const uint64_t secret[2] = {3, 5};
@@ -27,6 +28,7 @@ static void open_disk(pair *p) {
 static void pair_init(pair *p, uint64_t seed) {
   kad_random_init_u64(&p->random, seed);
   p->now = PLACE_NOW;
+  p->groups = seed % 3 * 3;
   place_init(&p->place);
   kad__memory_store_config_default(&p->limits);
   p->limits.max_records = 12;
@@ -59,6 +61,11 @@ static kad_time some_expiry(pair *p) {
   return p->now + KAD_MINUTE;
 }
 
+/* Of a run in three nobody's network is known. */
+static uint64_t some_group(pair *p) {
+  return p->groups == 0 ? 0 : kad_random_below(&p->random, p->groups);
+}
+
 static void step_put(pair *p) {
   uint8_t key[2];
   uint8_t source[2];
@@ -70,7 +77,8 @@ static void step_put(pair *p) {
       .value = kad__bytes(value, kad_random_below(&p->random, 26)),
       .publisher = kad__bytes(value, kad_random_below(&p->random, 3)),
       .expires = some_expiry(p),
-      .source = own ? kad__bytes(NULL, 0) : name(p, source, 's', 5)};
+      .source = own ? kad__bytes(NULL, 0) : name(p, source, 's', 5),
+      .group = some_group(p)};
   assert_error(p->memory->ops->put(p->memory, &r, own),
                p->disk->ops->put(p->disk, &r, own));
 }
@@ -82,7 +90,8 @@ static void step_provide(pair *p) {
   kad__provider r = {.key = name(p, key, 'k', 16),
                      .provider = own ? text("me") : name(p, id, 'p', 9),
                      .addresses = text("addresses"),
-                     .expires = some_expiry(p)};
+                     .expires = some_expiry(p),
+                     .group = some_group(p)};
   r.addresses.len = kad_random_below(&p->random, 9);
   assert_error(p->memory->ops->add_provider(p->memory, &r, own),
                p->disk->ops->add_provider(p->disk, &r, own));

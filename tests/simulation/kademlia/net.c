@@ -242,7 +242,8 @@ static int node_answer(net *n, net_node *node, kad__message *reply,
     result = n->answer(n, node, reply, request, from);
   }
   if (result == 2) {
-    result = kad__dht_answer(node->dht, reply, request, from, n->now);
+    result = kad__dht_answer(node->dht, reply, request, from, (kad_bytes){0},
+                             n->now);
   }
   return result;
 }

@@ -96,7 +96,7 @@ static void test_a_key_with_very_many_providers(void **state) {
     kad_bytes id = name(i);
     m.provider_count = 1;
     m.providers[0] = (kad__wire_peer){.id = id, .addresses = one_list(1)};
-    int error = kad__dht_answer(o.dht, &o.reply, &m, id, o.now);
+    int error = kad__dht_answer(o.dht, &o.reply, &m, id, (kad_bytes){0}, o.now);
     assert_true(error == 0 || error == KAD_E_STORE_FULL);
   }
   assert_true(o.memory.live_bytes < 1 << 20);

@@ -160,8 +160,8 @@ bool one_event(one *o, kad__dht_event_type type) {
 }
 
 int one_ask(one *o, unsigned from, const kad__message *request) {
-  int result =
-      kad__dht_answer(o->dht, &o->reply, request, one_id(from), o->now);
+  int result = kad__dht_answer(o->dht, &o->reply, request, one_id(from),
+                               (kad_bytes){0}, o->now);
   one_check(o);
   return result;
 }

@@ -133,8 +133,10 @@ void kad__dht_failed(kad__dht *dht, kad__call_id call, int error,
 }
 
 int kad__dht_answer(kad__dht *dht, kad__message *reply,
-                    const kad__message *request, kad_bytes from, kad_time now) {
+                    const kad__message *request, kad_bytes from,
+                    kad_bytes address, kad_time now) {
   (void)now;
+  (void)address;
   fake_line *line = add_peer_line(dht, FAKE_ANSWERED, from);
   line->type = request->type;
   if (dht->answer_result == 1) {

@@ -221,15 +221,37 @@ static void test_a_newer_version(void **state) {
   size_t len;
   size_t len_after;
   close_store(place_open(p));
-  execute(p, "PRAGMA user_version = 2");
+  execute(p, "PRAGMA user_version = 3");
   uint8_t *before = place_read(p->path, &len);
   assert_error(KAD_E_STORE_VERSION, open_error(p));
   uint8_t *after = place_read(p->path, &len_after);
   assert_bytes_equal(kad__bytes(before, len), kad__bytes(after, len_after));
   free(before);
   free(after);
-  execute(p, "PRAGMA user_version = 1");
+  execute(p, "PRAGMA user_version = 2");
   assert_ok(open_error(p));
+}
+
+/* Files from before records knew the network of their source. */
+static void test_an_older_version(void **state) {
+  place *p = (place *)*state;
+  kad__store *s = place_open(p);
+  assert_ok(put_text(s, "a", "theirs", "peer"));
+  assert_ok(provide_text(s, "k", "peer", false));
+  close_store(s);
+  execute(p,
+          "ALTER TABLE records DROP COLUMN network;"
+          "ALTER TABLE providers DROP COLUMN network;"
+          "PRAGMA user_version = 1");
+  for (int i = 0; i < 2; i++) {
+    s = place_open(p);
+    assert_value(s, "a", "theirs");
+    assert_int_equal(provider_count(s, "k"), 1 + (size_t)i);
+    assert_int_equal(status_of(s).damaged, 0);
+    assert_ok(put_text(s, "b", "new", "peer"));
+    assert_ok(provide_text(s, "k", "another", false));
+    close_store(s);
+  }
 }
 
 static void test_other_tables(void **state) {
@@ -529,6 +551,7 @@ int main(void) {
       TEST(test_arguments),
       TEST(test_not_a_store),
       TEST(test_a_newer_version),
+      TEST(test_an_older_version),
       TEST(test_other_tables),
       TEST(test_set_aside),
       TEST(test_a_damaged_record),
