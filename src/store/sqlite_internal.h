@@ -59,7 +59,7 @@
   X(PROVIDER_SHARED, "SELECT 1 FROM providers"                                 \
     " WHERE key = ?1 AND own = 0 AND id <> ?2 LIMIT 1")                        \
   X(PROVIDER_OTHERS, "SELECT id, provider, network FROM providers"             \
-    " WHERE key = ?1 AND own = 0")                                             \
+    " WHERE key = ?1 AND own = 0 ORDER BY id")                                 \
   X(PROVIDER_PUT, "INSERT INTO providers"                                      \
     "(own, expires, sum, key, provider, addresses, network)"                   \
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"                                        \
