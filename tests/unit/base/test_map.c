@@ -44,8 +44,13 @@ static void check_all(const fixture *f, size_t count) {
   for (size_t i = 0; i < NODES; i++) {
     uint8_t copy[4];
     memcpy(copy, f->values[i].key, 4);
+    kad_bytes key = kad__bytes(copy, 4);
     const kad__map_node *expected = i < count ? &f->values[i].node : NULL;
-    assert_ptr_equal(kad__map_find(&f->map, kad__bytes(copy, 4)), expected);
+    assert_ptr_equal(kad__map_find(&f->map, key), expected);
+    uint32_t hash = kad__map_hash(&f->map, key);
+    kad__map_expect(&f->map, hash);
+    assert_ptr_equal(kad__map_find_hashed(&f->map, key, hash), expected);
+    assert_null(kad__map_find_hashed(&f->map, key, hash + 1));
   }
 }
 
