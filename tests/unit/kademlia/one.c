@@ -159,11 +159,16 @@ bool one_event(one *o, kad__dht_event_type type) {
   return false;
 }
 
-int one_ask(one *o, unsigned from, const kad__message *request) {
+int one_ask_from(one *o, unsigned from, kad_bytes address,
+                 const kad__message *request) {
   int result = kad__dht_answer(o->dht, &o->reply, request, one_id(from),
-                               (kad_bytes){0}, o->now);
+                               address, o->now);
   one_check(o);
   return result;
+}
+
+int one_ask(one *o, unsigned from, const kad__message *request) {
+  return one_ask_from(o, from, (kad_bytes){0}, request);
 }
 
 bool one_told(const one *o, unsigned peer) {

@@ -51,6 +51,9 @@ void one_advance(one *o, kad_time by);
 bool one_event(one *o, kad__dht_event_type type);
 /* A request from `from`; what kad__dht_answer returns. */
 int one_ask(one *o, unsigned from, const kad__message *request);
+/* The same, by a carrier that knows where it came from. */
+int one_ask_from(one *o, unsigned from, kad_bytes address,
+                 const kad__message *request);
 bool one_told(const one *o, unsigned peer);
 
 /* The end of that query, which has to be the next; or none. */

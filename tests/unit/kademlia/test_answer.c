@@ -279,6 +279,35 @@ static void test_life_halves_with_distance(void **state) {
   one_fini(&o);
 }
 
+/* Where more than 64 nodes are nearer, nothing is left of the time. */
+static void test_life_ends_with_distance(void **state) {
+  (void)state;
+  one o;
+  kad__record record;
+  one_setup(&o);
+  o.config.replication = 1;
+  o.config.bucket_size = 80;
+  one_start(&o);
+  for (unsigned i = 0; i < 66; i++) {
+    uint8_t id[8] = {0x10, (uint8_t)i, 1};
+    assert_int_equal(
+        kad__dht_add_address(o.dht, kad__bytes(id, 8), one_address(1), o.now),
+        KAD__ROUTING_SUCCESS);
+    uint8_t key[8] = {0x1f, (uint8_t)i};
+    kad__message put = put_request(kad__bytes(key, 8), kad__bytes_of("v"));
+    assert_int_equal(one_ask(&o, 2, &put), 1);
+    kad_time life = o.config.record_ttl >> (i < 40 ? i : 40);
+    bool kept = o.store->ops->get(o.store, &record, kad__bytes(key, 8));
+    assert_true(i > 2 || kept);
+    if (i > 2 && i < 40) {
+      assert_true(kept && record.expires == o.now + life);
+    }
+    /* A shift by all 64 bits is none at all. */
+    assert_true(i < 64 || !kept);
+  }
+  one_fini(&o);
+}
+
 /* What was published anew is not cut short by an older copy that a neighbour
  * replicates. */
 static void test_older_copies_cut_nothing_short(void **state) {
@@ -489,6 +518,65 @@ static void test_foreign_providers(void **state) {
   one_fini(&o);
 }
 
+/* Networks of a hundred numbers each. */
+static uint64_t hundreds(void *user, kad_bytes address) {
+  (void)user;
+  return address.len == 4 ? 1 + kad__load32(address.data) / 100 : 0;
+}
+
+static unsigned providers_from(one *o, kad_bytes key, unsigned first,
+                               unsigned end) {
+  static kad__provider list[1024];
+  unsigned found = 0;
+  size_t n = o->store->ops->providers(o->store, list, 1024, key);
+  for (size_t i = 0; i < n; i++) {
+    for (unsigned peer = first; peer < end; peer++) {
+      found += kad__bytes_equal(list[i].provider, one_id(peer));
+    }
+  }
+  return found;
+}
+
+/* G-15: what counts is where a provider calls from, not what it says; for who
+ * calls by a carrier that cannot tell, where we know it to be; and only when
+ * nothing is known, what it says. */
+static void test_networks_of_providers(void **state) {
+  (void)state;
+  for (int known = 0; known < 2; known++) {
+    one o;
+    kad__message m;
+    one_setup(&o);
+    o.config.address_group = known ? hundreds : NULL;
+    o.config.provider_ttl = KAD_HOUR;
+    o.config.muted_events = 1u << KAD__DHT_INBOUND;
+    one_start(&o);
+    /* One by what it says, one by what we know of it. */
+    one_add(&o, 450);
+    m = provider_request(one_id(7), 450);
+    m.providers[0].addresses = one_list(1);
+    assert_int_equal(one_ask(&o, 450, &m), 0);
+    m = provider_request(one_id(7), 550);
+    assert_int_equal(one_ask(&o, 550, &m), 0);
+    for (unsigned i = 0; i < 1000; i++) {
+      m = provider_request(one_id(7), 1000 + i);
+      m.providers[0].addresses = one_list(2000 + 2 * i);
+      int result = one_ask_from(&o, 1000 + i, one_address(1 + i % 300), &m);
+      assert_true(result == 0 || result == KAD_E_STORE_FULL);
+      m = provider_request(one_id(7), 3000 + i);
+      m.providers[0].addresses = one_list(1);
+      if (i % 50 == 49) {
+        result = one_ask_from(&o, 3000 + i, one_address(2000 + 2 * i), &m);
+        assert_true(result == 0 || (!known && result == KAD_E_STORE_FULL));
+      }
+    }
+    unsigned honest = providers_from(&o, one_id(7), 450, 551) +
+                      providers_from(&o, one_id(7), 3000, 4000);
+    assert_true(known ? honest == 22 : honest < 22);
+    assert_int_equal(providers_from(&o, one_id(7), 0, 4000), 512);
+    one_fini(&o);
+  }
+}
+
 static void test_our_own_provider_entry(void **state) {
   (void)state;
   one o;
@@ -562,6 +650,7 @@ int main(void) {
       cmocka_unit_test(test_put_and_get),
       cmocka_unit_test(test_life_of_a_record),
       cmocka_unit_test(test_life_halves_with_distance),
+      cmocka_unit_test(test_life_ends_with_distance),
       cmocka_unit_test(test_older_copies_cut_nothing_short),
       cmocka_unit_test(test_put_of_our_own_record),
       cmocka_unit_test(test_validation),
@@ -569,6 +658,7 @@ int main(void) {
       cmocka_unit_test(test_inbound_events),
       cmocka_unit_test(test_providers),
       cmocka_unit_test(test_foreign_providers),
+      cmocka_unit_test(test_networks_of_providers),
       cmocka_unit_test(test_our_own_provider_entry),
       cmocka_unit_test(test_answers_are_bounded),
   };
