@@ -234,6 +234,10 @@ int kad__dht_put_to(kad__dht *dht, kad__query_id *out,
                     size_t count, kad__quorum quorum, kad_time now);
 /* Removes our own record of `key`, here only. */
 void kad__dht_remove(kad__dht *dht, kad_bytes key);
+/* The store has been given records and announcements of ours from an earlier
+ * life: they are sent again from soon on, not only after a whole interval. For
+ * what the store holds from the beginning, that goes without saying. */
+void kad__dht_resume(kad__dht *dht, kad_time now);
 /* Announces us and keeps announcing until stopped. */
 int kad__dht_provide(kad__dht *dht, kad__query_id *out, kad_bytes key,
                      kad_time now);

@@ -9,11 +9,49 @@
 #define JOBS_MAX_QUERIES 100
 #define JOBS_RETRY KAD_SECOND
 #define REPLICATED_MAX 4096
+/* What was ours in an earlier life may have expired elsewhere: it is sent soon,
+ * but not before the table has filled. */
+#define RESUME_AFTER (30 * KAD_SECOND)
 
 static void cursor_reset(kad__dht *dht, kad__job *job) {
   kad__release(&dht->allocator, job->cursor);
   job->cursor = NULL;
   job->cursor_len = 0;
+}
+
+/* The next key after `after` that belongs to the job, borrowed. */
+static bool next_key(const kad__dht *dht, int which, kad_bytes after,
+                     kad_bytes *key) {
+  kad__store *store = dht->config.store;
+  kad__provider provider;
+  kad__record record;
+  bool own;
+  if (which == KAD__JOB_REPROVIDE) {
+    if (!store->ops->next_provided(store, &provider, after)) {
+      return false;
+    }
+    *key = provider.key;
+    return true;
+  }
+  while (store->ops->next(store, &record, &own, after)) {
+    if (own == (which == KAD__JOB_REPUBLISH)) {
+      *key = record.key;
+      return true;
+    }
+    after = record.key;
+  }
+  return false;
+}
+
+void kad__dht_resume(kad__dht *dht, kad_time now) {
+  const int ours[] = {KAD__JOB_REPUBLISH, KAD__JOB_REPROVIDE};
+  for (size_t i = 0; i < KAD__COUNT(ours); i++) {
+    kad__job *job = &dht->jobs[ours[i]];
+    kad_bytes key = {0};
+    if (job->interval != KAD_TIME_NEVER && next_key(dht, ours[i], key, &key)) {
+      job->next = kad__time_min(job->next, kad__time_add(now, RESUME_AFTER));
+    }
+  }
 }
 
 void kad__jobs_init(kad__dht *dht, kad_time now) {
@@ -27,6 +65,7 @@ void kad__jobs_init(kad__dht *dht, kad_time now) {
                               .next = kad__time_add(now, intervals[i])};
   }
   kad__recent_init(&dht->replicated, REPLICATED_MAX);
+  kad__dht_resume(dht, now);
 }
 
 void kad__jobs_fini(kad__dht *dht) {
@@ -60,30 +99,6 @@ static bool skipped(const kad__dht *dht, kad_bytes key, kad_time now) {
 }
 
 /* ---- walking ------------------------------------------------------------ */
-
-/* The next key after `after` that belongs to the job, borrowed. */
-static bool next_key(const kad__dht *dht, int which, kad_bytes after,
-                     kad_bytes *key) {
-  kad__store *store = dht->config.store;
-  kad__provider provider;
-  kad__record record;
-  bool own;
-  if (which == KAD__JOB_REPROVIDE) {
-    if (!store->ops->next_provided(store, &provider, after)) {
-      return false;
-    }
-    *key = provider.key;
-    return true;
-  }
-  while (store->ops->next(store, &record, &own, after)) {
-    if (own == (which == KAD__JOB_REPUBLISH)) {
-      *key = record.key;
-      return true;
-    }
-    after = record.key;
-  }
-  return false;
-}
 
 static uint64_t count_keys(const kad__dht *dht, int which) {
   uint64_t count = 0;
@@ -157,6 +172,10 @@ static void job_step(kad__dht *dht, int which, kad_time now) {
     bool began = job->cursor == NULL;
     cursor_reset(dht, job);
     job->next = began ? kad__time_add(now, job->interval) : now;
+    return;
+  }
+  if (dht->table.size == 0) {
+    job->next = kad__time_add(now, RESUME_AFTER);
     return;
   }
   uint8_t *cursor = kad__memdup(&dht->allocator, key.data, key.len);

@@ -265,5 +265,6 @@ int kad__node_restore(kad__node *node, kad_bytes snapshot, kad_time now) {
       return KAD_E_NO_MEMORY;
     }
   }
+  kad__dht_resume(node->dht, now);
   return 0;
 }

@@ -369,6 +369,43 @@ static void test_providing_goes_on(void **state) {
   one_fini(&o);
 }
 
+/* What the store brings along from an earlier life is sent soon, but not while
+ * there is nobody to send it to; then at its usual pace. */
+static void test_earlier_life(void **state) {
+  (void)state;
+  one o;
+  unsigned counts[6] = {0};
+  one_setup(&o);
+  one_start(&o);
+  kad__provider provided = {.key = one_id(100),
+                            .provider = o.config.local_id,
+                            .expires = KAD_TIME_NEVER};
+  kad__record record = {.key = one_id(101),
+                        .value = one_id(101),
+                        .publisher = o.config.local_id,
+                        .expires = KAD_TIME_NEVER};
+  assert_ok(o.store->ops->add_provider(o.store, &provided, true));
+  assert_ok(o.store->ops->put(o.store, &record, true));
+  /* Anew over the same store, as a node does whose store is on disk. */
+  kad__dht_free(o.dht);
+  assert_ok(kad__dht_new(&o.dht, &o.config, o.now));
+  kad__dht_set_mode(o.dht, KAD__MODE_SERVER);
+  serve(&o, 10 * KAD_MINUTE, counts);
+  assert_int_equal(counts[KAD__ADD_PROVIDER] + counts[KAD__PUT_VALUE], 0);
+  one_add(&o, 1);
+  serve(&o, KAD_MINUTE, counts);
+  assert_int_equal(counts[KAD__ADD_PROVIDER], 1);
+  assert_int_equal(counts[KAD__PUT_VALUE], 1);
+  serve(&o, 10 * KAD_HOUR, counts);
+  assert_int_equal(counts[KAD__ADD_PROVIDER], 1);
+  /* The same while it runs, as a node does with a snapshot. */
+  kad__dht_resume(o.dht, o.now);
+  serve(&o, KAD_MINUTE, counts);
+  assert_int_equal(counts[KAD__ADD_PROVIDER], 2);
+  assert_int_equal(counts[KAD__PUT_VALUE], 2);
+  one_fini(&o);
+}
+
 static void test_jobs_can_be_switched_off(void **state) {
   (void)state;
   one o;
@@ -430,6 +467,7 @@ int main(void) {
       cmocka_unit_test(test_records_are_replicated),
       cmocka_unit_test(test_replicated_records_are_skipped),
       cmocka_unit_test(test_providing_goes_on),
+      cmocka_unit_test(test_earlier_life),
       cmocka_unit_test(test_jobs_can_be_switched_off),
       cmocka_unit_test(test_jobs_wait_for_queries),
   };
