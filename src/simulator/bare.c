@@ -20,13 +20,15 @@
 typedef enum packet_kind {
   REQUEST,
   REPLY,
-  SENT,   /* to the caller: a request without a reply has left */
-  FAILURE /* to the caller */
+  SENT,    /* to the caller: a request without a reply has left */
+  FAILURE, /* to the caller */
+  MET      /* of a dial, to either side */
 } packet_kind;
 
 typedef struct packet {
   uint8_t kind;
   bool expects_reply;
+  uint16_t life; /* of the caller, or of whom it is for */
   int error;
   uint32_t from;
   uint32_t to;
@@ -99,37 +101,44 @@ static int decode(kad__message *out, const packet *p) {
 
 /* ---- what a node does ---------------------------------------------------- */
 
-/* Tells the caller, who is `caller` itself, how its call ended. */
-static void tell_caller(kad__bare *b, uint32_t caller, kad__call_id call,
-                        packet_kind kind, int error, kad_time delay) {
+/* Tells the caller in its `life`, who is `caller` itself, how its call ended.
+ */
+static void tell_caller(kad__bare *b, uint32_t caller, uint16_t life,
+                        kad__call_id call, packet_kind kind, int error,
+                        kad_time delay) {
   packet *p = packet_new(b, kind, caller, caller, NULL);
   if (p != NULL) {
+    p->life = life;
     p->call = call;
     p->error = error;
     send_after(b, p, delay);
   }
 }
 
-static void unreachable(kad__bare *b, uint32_t caller, kad__call_id call) {
+static void unreachable(kad__bare *b, uint32_t caller, uint16_t life,
+                        kad__call_id call) {
   b->counters.unreachable++;
-  tell_caller(b, caller, call, FAILURE, KAD_E_DIAL, b->config.unreachable);
+  tell_caller(b, caller, life, call, FAILURE, KAD_E_DIAL,
+              b->config.unreachable);
 }
 
 static void make_call(kad__bare *b, uint32_t from, const kad__dht_call *call) {
   uint32_t to = kad__bare_find(b, call->peer);
+  uint16_t life = b->nodes[from]->life;
   if (to == KAD__BARE_NOBODY || b->nodes[to]->dht == NULL) {
-    unreachable(b, from, call->id);
+    unreachable(b, from, life, call->id);
     return;
   }
   packet *p = packet_new(b, REQUEST, from, to, call->message);
   if (p == NULL) {
     return;
   }
+  p->life = life;
   p->call = call->id;
   p->expects_reply = call->expects_reply;
   send_over(b, p);
   if (!call->expects_reply) {
-    tell_caller(b, from, call->id, SENT, 0, 0);
+    tell_caller(b, from, life, call->id, SENT, 0, 0);
   }
 }
 
@@ -196,21 +205,22 @@ static void confirm(kad__bare *b, kad__bare_node *node, uint32_t other) {
 static void on_request(kad__bare *b, const packet *p) {
   kad__bare_node *node = b->nodes[p->to];
   if (node->dht == NULL) {
-    unreachable(b, p->from, p->call);
+    unreachable(b, p->from, p->life, p->call);
     return;
   }
-  if (decode(&b->message, p) < 0) {
+  if (node->silent || decode(&b->message, p) < 0) {
     return;
   }
   confirm(b, node, p->from);
   int result = kad__dht_answer(node->dht, &b->reply, &b->message,
                                kad__bare_id(b, p->from), (kad_bytes){0}, b->now);
   if (result < 0 && p->expects_reply) {
-    tell_caller(b, p->from, p->call, FAILURE, KAD_E_STREAM_RESET,
+    tell_caller(b, p->from, p->life, p->call, FAILURE, KAD_E_STREAM_RESET,
                 kad__bare_latency(b, p->from, p->to));
   } else if (result == 1 && p->expects_reply) {
     packet *reply = packet_new(b, REPLY, p->to, p->from, &b->reply);
     if (reply != NULL) {
+      reply->life = p->life;
       reply->call = p->call;
       send_over(b, reply);
     }
@@ -220,13 +230,15 @@ static void on_request(kad__bare *b, const packet *p) {
 
 static void on_end(kad__bare *b, const packet *p) {
   kad__bare_node *node = b->nodes[p->to];
-  if (node->dht == NULL) {
+  if (node->dht == NULL || node->life != p->life) {
     return;
   }
   if (p->kind == SENT) {
     kad__dht_sent(node->dht, p->call, b->now);
   } else if (p->kind == FAILURE) {
     kad__dht_failed(node->dht, p->call, p->error, b->now);
+  } else if (p->kind == MET) {
+    confirm(b, node, p->from);
   } else if (decode(&b->message, p) == 0) {
     confirm(b, node, p->from);
     (void)kad__dht_replied(node->dht, p->call, &b->message, b->now);
@@ -427,6 +439,45 @@ void kad__bare_crash(kad__bare *b, uint32_t number) {
   }
 }
 
+/* Tells `number` after `delay` that it is connected to `other`. */
+static void meet(kad__bare *b, uint32_t number, uint32_t other,
+                 kad_time delay) {
+  packet *p = packet_new(b, MET, other, number, NULL);
+  if (p != NULL) {
+    p->life = b->nodes[number]->life;
+    send_after(b, p, delay);
+  }
+}
+
+int kad__bare_return(kad__bare *b, uint32_t number, const uint32_t *contacts,
+                     uint32_t count) {
+  kad__bare_node *node = b->nodes[number];
+  if (node->dht != NULL) {
+    return KAD_E_STATE;
+  }
+  node->life++;
+  int error = node_up(b, node);
+  if (error < 0) {
+    node_down(b, node);
+    return error;
+  }
+  kad__bare_forget_places(b);
+  for (uint32_t i = 0; i < count; i++) {
+    kad_time way = kad__bare_latency(b, number, contacts[i]);
+    if (b->nodes[contacts[i]]->dht != NULL) {
+      meet(b, contacts[i], number, way);
+      meet(b, number, contacts[i], 2 * way);
+    }
+  }
+  settle(b, node);
+  return 0;
+}
+
+void kad__bare_silence(kad__bare *b, uint32_t number) {
+  b->nodes[number]->silent = true;
+  kad__bare_forget_places(b);
+}
+
 static uint32_t random_contact(kad__bare *b) {
   if (b->count == 0) {
     return KAD__BARE_NOBODY;
@@ -522,6 +573,10 @@ size_t kad__bare_count(const kad__bare *b) {
 
 kad__dht *kad__bare_dht(const kad__bare *b, uint32_t number) {
   return b->nodes[number]->dht;
+}
+
+kad__store *kad__bare_store(const kad__bare *b, uint32_t number) {
+  return b->nodes[number]->store;
 }
 
 kad_bytes kad__bare_id(const kad__bare *b, uint32_t number) {

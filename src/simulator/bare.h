@@ -50,11 +50,21 @@ int kad__bare_add(kad__bare *bare, uint32_t contact);
 int kad__bare_grow(kad__bare *bare, uint32_t count, kad_time gap);
 /* Gone at once, with all that it knew. */
 void kad__bare_crash(kad__bare *bare, uint32_t number);
+/* A node that is down comes back under its id, with an empty store, and dials
+ * `contacts`: those of them that are up and it get to know each other after one
+ * and two ways. It is told of nobody else. KAD_E_STATE (it is up),
+ * KAD_E_NO_MEMORY (it stays down). */
+int kad__bare_return(kad__bare *bare, uint32_t number, const uint32_t *contacts,
+                     uint32_t count);
+/* From now on it takes all requests and answers none; it goes on asking. */
+void kad__bare_silence(kad__bare *bare, uint32_t number);
 
 size_t kad__bare_count(const kad__bare *bare);
 /* NULL when it is down. Call kad__bare_touch after any call that changes it. */
 kad__dht *kad__bare_dht(const kad__bare *bare, uint32_t number);
 void kad__bare_touch(kad__bare *bare, uint32_t number);
+/* Where it keeps records; NULL when it is down. */
+kad__store *kad__bare_store(const kad__bare *bare, uint32_t number);
 /* Also of a node that is down. */
 kad_bytes kad__bare_id(const kad__bare *bare, uint32_t number);
 /* The node of that id, or KAD__BARE_NOBODY. */
@@ -69,9 +79,9 @@ bool kad__bare_step(kad__bare *bare, kad_time until);
 /* The next event of any node, borrowed until the next call. */
 bool kad__bare_poll(kad__bare *bare, uint32_t *number, kad__dht_event *event);
 
-/* The truth: up to `cap` nodes that are up, in the order of their distance to
- * `key`, without `except` (or KAD__BARE_NOBODY). Returns how many, or
- * KAD_E_NO_MEMORY. */
+/* The truth: up to `cap` nodes that are up and answer, in the order of their
+ * distance to `key`, without `except` (or KAD__BARE_NOBODY). Returns how many,
+ * or KAD_E_NO_MEMORY. */
 int kad__bare_closest(kad__bare *bare, uint32_t *out, uint32_t cap,
                       kad_bytes key, uint32_t except);
 
@@ -88,9 +98,10 @@ typedef struct kad__bare_survey {
   uint32_t complete; /* lookups that found all of the true twenty */
 } kad__bare_survey;
 
-/* Every node that is up looks for the twenty closest to a random key, again and
- * again, at most one lookup each at a time, until `lookups` have ended. Other
- * events are dropped. KAD_E_NO_MEMORY, KAD_E_NO_PEERS (nobody is up). */
+/* Every node that is up and answers looks for the twenty closest to a random
+ * key, again and again, at most one lookup each at a time, until `lookups` have
+ * ended. Other events are dropped. KAD_E_NO_MEMORY, KAD_E_NO_PEERS (nobody is
+ * up). */
 int kad__bare_look(kad__bare *bare, kad__bare_survey *out, uint32_t lookups);
 
 /* Everything that has happened so far, as 64 bits. */

@@ -45,6 +45,8 @@ typedef struct kad__bare_node {
   kad__list dirty;       /* in kad__bare.dirty while it may have events */
   kad__query_id joining; /* its first bootstrap; 0: over */
   uint32_t number;
+  uint16_t life; /* it came back so many times: old calls are not its own */
+  bool silent;
   uint8_t id[KAD__BARE_ID_LEN];
 } kad__bare_node;
 
@@ -68,13 +70,18 @@ struct kad__bare {
   kad__heap timers; /* of nodes */
   kad__bare_queue packets;
   kad__list dirty;
-  kad__bare_place *places; /* those that are up, by key; NULL: out of date */
+  kad__bare_place *places; /* those that answer, by key; NULL: out of date */
   uint32_t place_count;
   uint64_t trace;
   kad__bare_counters counters;
   kad__message message; /* scratch: what has arrived */
   kad__message reply;
 };
+
+/* It is up, and not silent. */
+static inline bool kad__bare_answers(const kad__bare_node *node) {
+  return node->dht != NULL && !node->silent;
+}
 
 /* The order of keys is to be made anew. */
 static inline void kad__bare_forget_places(kad__bare *b) {

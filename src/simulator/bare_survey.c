@@ -49,7 +49,7 @@ static int make_places(kad__bare *b) {
   }
   uint32_t count = 0;
   for (uint32_t i = 0; i < b->count; i++) {
-    if (b->nodes[i]->dht != NULL) {
+    if (kad__bare_answers(b->nodes[i])) {
       places[count++] = (kad__bare_place){
           .key = kad__key_of(kad__sha256, kad__bare_id(b, i)), .number = i};
     }
@@ -171,7 +171,7 @@ typedef struct survey {
 static int start_at(survey *s, uint32_t number) {
   lookup *l = &s->lookups[number];
   kad__dht *dht = s->bare->nodes[number]->dht;
-  if (dht == NULL || s->left == 0) {
+  if (!kad__bare_answers(s->bare->nodes[number]) || s->left == 0) {
     return 0;
   }
   l->count = 0;
