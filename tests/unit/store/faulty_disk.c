@@ -41,12 +41,17 @@ static int file_write(sqlite3_file *file, const void *in, int len,
   if (disk.full && at + len > size) {
     return SQLITE_FULL;
   }
+  if (disk.read_only) {
+    return SQLITE_IOERR_WRITE; /* what SQLite makes of EROFS */
+  }
   return fails() ? SQLITE_IOERR_WRITE
                  : real->pMethods->xWrite(real, in, len, at);
 }
 
 static int file_truncate(sqlite3_file *file, sqlite3_int64 size) {
-  return real_of(file)->pMethods->xTruncate(real_of(file), size);
+  return disk.read_only
+             ? SQLITE_IOERR_TRUNCATE
+             : real_of(file)->pMethods->xTruncate(real_of(file), size);
 }
 
 static int file_sync(sqlite3_file *file, int flags) {

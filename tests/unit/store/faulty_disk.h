@@ -10,6 +10,7 @@ typedef struct faulty_disk {
   size_t fail_at;    /* the n-th of them and those after it; 0: none */
   bool only_once;    /* ... the n-th alone */
   bool full;         /* writes beyond what is there find no room */
+  bool read_only;    /* ... nor do any others */
   bool syncs_fail;
   size_t syncs;
 } faulty_disk;

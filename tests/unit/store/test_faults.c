@@ -1,4 +1,10 @@
-/* A disk that is full, that errs, that cannot say whether it has written. */
+/* A disk that is full, that errs, that cannot say whether it has written, that
+ * is taken away. */
+#define _XOPEN_SOURCE 700 /* setrlimit(2) */
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "faulty_disk.h"
 #include "places.h"
 
@@ -153,14 +159,90 @@ static void test_a_failed_sync_is_final(void **state) {
   s->ops->free(s);
 }
 
+/* Mounted anew for reading only, while it is open, and for writing again. */
+static void test_read_only_while_open(void **state) {
+  place *p = (place *)*state;
+  int error;
+  kad__store *s = place_open(p);
+  assert_int_equal(put_until(s, &error, "before", 30), 30);
+  disk.read_only = true;
+  assert_int_equal(put_until(s, &error, "during", 30), 0);
+  assert_int_equal(error, KAD_E_IO);
+  assert_error(KAD_E_IO, provide_text(s, "k", "p", true));
+  s->ops->remove(s, text("before 0"));
+  s->ops->expire(s, PLACE_NOW + 2 * KAD_HOUR);
+  assert_all(s, "before", 30);
+  disk.read_only = false;
+  assert_int_equal(put_until(s, &error, "after", 30), 30);
+  /* Closing on such a disk loses nothing either. */
+  disk.read_only = true;
+  s->ops->free(s);
+  disk.read_only = false;
+  s = place_open(p);
+  assert_all(s, "before", 30);
+  assert_all(s, "after", 30);
+  assert_int_equal(status_of(s).records, 60);
+  s->ops->free(s);
+}
+
+/* The kernel lets no file grow beyond a number of bytes. */
+static void test_a_quota(void **state) {
+  place *p = (place *)*state;
+  struct rlimit old;
+  int error = 0;
+  kad__store *s = place_open(p);
+  assert_int_equal(put_until(s, &error, "before", 30), 30);
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+  struct rlimit limit = {.rlim_cur = 1500000, .rlim_max = old.rlim_max};
+  void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  int during = put_until(s, &error, "during", 1000);
+  int again = put_text(s, "again", long_value(), "peer");
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+  (void)signal(SIGXFSZ, handler);
+  assert_true(during > 0 && during < 1000);
+  assert_true(error == KAD_E_IO || error == KAD_E_STORE_FULL);
+  assert_true(again == KAD_E_IO || again == KAD_E_STORE_FULL);
+  assert_all(s, "before", 30);
+  assert_all(s, "during", during);
+  int after = put_until(s, &error, "after", 30);
+  assert_int_equal(after, 30);
+  s->ops->free(s);
+  s = place_open(p);
+  assert_all(s, "before", 30);
+  assert_all(s, "during", during);
+  assert_all(s, "after", 30);
+  s->ops->free(s);
+}
+
+/* Its files, and the directory, are removed while it is open: it goes on in
+ * what it still holds, and ends cleanly; then there is nothing to be opened. */
+static void test_directory_gone(void **state) {
+  place *p = (place *)*state;
+  int error = 0;
+  kad__store *s = place_open(p);
+  assert_int_equal(put_until(s, &error, "before", 30), 30);
+  place_fini(p);
+  /* Enough for the log to be moved into the file. */
+  int n = put_until(s, &error, "during", 900);
+  assert_true(n == 900 || error == KAD_E_IO);
+  assert_all(s, "before", 30);
+  assert_all(s, "during", n);
+  s->ops->remove(s, text("before 0"));
+  s->ops->expire(s, PLACE_NOW + 2 * KAD_HOUR);
+  s->ops->free(s);
+  assert_error(KAD_E_IO, place_open_at(&s, p, PLACE_NOW, PLACE_UNIX));
+  place_init(p);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_a_full_disk),
-      TEST(test_errors_anywhere),
-      TEST(test_opening_on_a_bad_disk),
-      TEST(test_a_failed_sync_is_final),
+      TEST(test_a_full_disk),           TEST(test_errors_anywhere),
+      TEST(test_opening_on_a_bad_disk), TEST(test_a_failed_sync_is_final),
+      TEST(test_read_only_while_open),  TEST(test_a_quota),
+      TEST(test_directory_gone),
   };
   faulty_disk_install();
   return cmocka_run_group_tests(tests, NULL, NULL);
