@@ -64,7 +64,8 @@ typedef struct kad_node_options {
   uint32_t max_connections; /**< 0: 1000 */
   /** Also report KAD_EVENT_INBOUND for every request that others make. */
   bool report_inbound;
-  /** Inbound records are reported, not stored. */
+  /** Inbound records and providers are reported (KAD_EVENT_INBOUND) and
+   * acknowledged, not stored: that is up to you, see kad_node_store_record. */
   bool filter_records;
   /** A fixed start of all randomness, for tests: never use it otherwise. */
   const uint8_t
@@ -73,6 +74,13 @@ typedef struct kad_node_options {
   /** Where records are kept; borrowed, outlives the node, which does not free
    * it. NULL: in memory. */
   kad_store *store;
+  /** Each valid inbound record and provider waits for your verdict before it is
+   * stored and acknowledged: KAD_EVENT_REVIEW, kad_node_review. At most 256
+   * wait at once; more are refused. */
+  bool review_records;
+  /** Does not ask others whether they can dial us, nor dials for them (AutoNAT
+   * v2, which a node on a public network does otherwise). */
+  bool no_autonat;
 } kad_node_options;
 
 #ifdef __cplusplus

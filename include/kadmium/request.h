@@ -28,12 +28,17 @@ typedef enum kad_operation {
    * `key` is what is hashed: a binary PeerId or multihash, or any bytes. */
   KAD_CLOSEST,
   /** The value of `key`: KAD_EVENT_VALUE for each better value found, so the
-   * last one is the best. Ends after `quorum` answers. */
+   * last one is the best; with `collect` for every record, whoever has it. Ends
+   * by itself after `quorum` answers, of which ours is one; KAD_QUORUM_ALL asks
+   * all who should have it. Peers with an outdated record, and the closest that
+   * has none, are then given the best one. */
   KAD_GET,
   /** Stores `value` under `key` at the closest peers and in this node, which
-   * republishes it while it runs. Succeeds once `quorum` peers have it. */
+   * republishes it while it runs. Succeeds once `quorum` peers have it. A peer
+   * that refuses a record does not say why. */
   KAD_PUT,
-  /** As KAD_PUT, but sends the record to `peer` alone and keeps no copy. */
+  /** As KAD_PUT, but sends the record to `peer`, or to all of `peers`, alone
+   * and keeps no copy. The quorum is one of these peers. */
   KAD_PUT_TO,
   /** Announces this node as a provider of `key` (a binary multihash), and
    * again from time to time, until KAD_STOP_PROVIDING. */
@@ -41,7 +46,7 @@ typedef enum kad_operation {
   /** Stops announcing `key`; others forget it when their record expires. */
   KAD_STOP_PROVIDING,
   /** Providers of `key`: KAD_EVENT_PROVIDER each, as they are found, until
-   * there are `count` of them (0: all). */
+   * there are `count` of them (0: all); `count` of END is their number. */
   KAD_FIND_PROVIDERS,
   /** Refreshes the routing table: a look-up of this node, then one for each
    * distance. */
@@ -77,7 +82,12 @@ typedef struct kad_request {
   kad_bytes address; /**< binary multiaddr */
   kad_peer_id peer;
   kad_quorum quorum;
-  bool trace; /**< report KAD_EVENT_ASKED and KAD_EVENT_ANSWERED, too */
+  bool trace;        /**< report KAD_EVENT_ASKED and KAD_EVENT_ANSWERED, too */
+  bool collect;      /**< KAD_GET: report every record, not only better ones */
+  kad_time lifetime; /**< KAD_PUT, KAD_PUT_TO: until the record expires; 0: the
+                          configured record_ttl, again and again */
+  const kad_peer_id *peers; /**< KAD_PUT_TO: at most 256; NULL: `peer` alone */
+  size_t peer_count;
 } kad_request;
 
 #ifdef __cplusplus
@@ -106,11 +116,12 @@ typedef enum kad_event_type {
   /* Results of a request. */
   KAD_EVENT_PEER,     /**< peer, addresses */
   KAD_EVENT_PROVIDER, /**< peer, addresses, key */
-  KAD_EVENT_VALUE,    /**< key, value, publisher, ttl; peer (its len is 0: our
-                         own store) */
+  KAD_EVENT_VALUE,    /**< key, value, publisher, ttl, best; peer (its len is 0:
+                         our own store) */
   KAD_EVENT_PONG,     /**< peer, round_trip */
   KAD_EVENT_PROGRESS, /**< count: steps that are left (bootstrap) */
-  KAD_EVENT_END,      /**< error, statistics; the request is over */
+  KAD_EVENT_END,      /**< error, statistics; count: results; the request is
+                         over */
   /* The life of the node. */
   KAD_EVENT_LISTENING,     /**< addresses: all we listen on, with /p2p/ID */
   KAD_EVENT_LISTEN_FAILED, /**< addresses, error */
@@ -120,6 +131,9 @@ typedef enum kad_event_type {
   KAD_EVENT_DIAL_FAILED,   /**< addresses, error: a bootstrap address */
   KAD_EVENT_IDENTIFIED,    /**< peer, addresses, agent, protocols, observed */
   KAD_EVENT_MODE,          /**< server: what the node now is */
+  KAD_EVENT_UPKEEP, /**< operation (KAD_PUT, KAD_PROVIDE: published again;
+                       KAD_BOOTSTRAP: the table refreshed), key, error,
+                       statistics: what the node did by itself */
   /* The routing table and its callers. */
   KAD_EVENT_ROUTING_ADDED,    /**< peer, addresses, bucket; evicted */
   KAD_EVENT_ROUTING_UPDATED,  /**< peer, addresses, bucket */
@@ -129,9 +143,14 @@ typedef enum kad_event_type {
   KAD_EVENT_PENDING_ROUTABLE, /**< peer, addresses: waits for a place */
   KAD_EVENT_INBOUND,          /**< peer, rpc, key; value when filtering */
   /* The trace of a request. */
-  KAD_EVENT_ASKED,   /**< peer, addresses, rpc, hops, elapsed */
-  KAD_EVENT_ANSWERED /**< peer, rpc, hops, elapsed; error, or count: closer
+  KAD_EVENT_ASKED,    /**< peer, addresses, rpc, hops, elapsed */
+  KAD_EVENT_ANSWERED, /**< peer, rpc, hops, elapsed; error, or count: closer
                         peers that it named */
+  /* Later additions. */
+  KAD_EVENT_REACHABLE,   /**< addresses: one at which others reach us */
+  KAD_EVENT_UNREACHABLE, /**< addresses: one at which they do not, any more */
+  KAD_EVENT_REVIEW /**< peer, rpc, key, token; value, publisher, ttl (a record)
+                      or addresses (a provider): waits for kad_node_review */
 } kad_event_type;
 
 /** One event. Fields that its type does not name are zero. Bytes are borrowed
@@ -159,6 +178,11 @@ typedef struct kad_event {
   kad_peer_id publisher; /**< of a record; its len is 0 when unsaid */
   bool inbound;
   bool server;
+  bool best;               /**< no record before it was better */
+  bool last;               /**< of its request: KAD_EVENT_END */
+  uint32_t step;           /**< numbers the events of a request, from 1 */
+  kad_operation operation; /**< of the request */
+  uint64_t token;          /**< names what waits for your verdict */
 } kad_event;
 
 /**

@@ -68,6 +68,15 @@ KAD_API bool kad_node_remove_peer(kad_node *node, const kad_peer_id *peer);
 /** Fixes the mode, or lets the node decide again (KAD_MODE_AUTO). Connected
  * peers are told by identify push. */
 KAD_API void kad_node_set_mode(kad_node *node, kad_mode mode);
+/**
+ * You know that others reach us at `address` (a port was mapped, an operator
+ * said so): it is announced, and with KAD_MODE_AUTO the node serves. The 16
+ * confirmed last count. KAD_E_MULTIADDR, KAD_E_NO_MEMORY, KAD_E_LIMIT.
+ */
+KAD_API int kad_node_confirm_address(kad_node *node, kad_bytes address);
+/** It is no longer so. False: it was not confirmed. */
+KAD_API bool kad_node_expire_address(kad_node *node, kad_bytes address);
+
 /** The DHT's protocol name, borrowed from the node for its life. */
 KAD_API kad_bytes kad_node_protocol(const kad_node *node);
 
@@ -77,8 +86,12 @@ typedef struct kad_request_info {
   kad_operation operation;
   bool waiting;  /**< for the node to join */
   bool storing;  /**< the look-up is over: records are being given away */
-  kad_bytes key; /**< or the peer's id, for KAD_FIND_PEER */
+  kad_bytes key; /**< or the peer's id, for KAD_FIND_PEER; of a bootstrap: what
+                      is looked up now, at first our own id */
   kad_statistics statistics; /**< so far */
+  uint32_t results;          /**< so far: peers, providers, records */
+  uint32_t step;             /**< events so far */
+  uint32_t remaining;        /**< KAD_BOOTSTRAP: buckets that are left */
 } kad_request_info;
 
 /** False when it has ended. */
@@ -104,6 +117,28 @@ typedef struct kad_stored_record {
   uint32_t ttl;          /**< seconds left; 0: does not expire */
   bool own;              /**< published by this node */
 } kad_stored_record;
+
+/**
+ * Stores a record of somebody else, as if it had been put here: for an owner
+ * who filters (filter_records). It must be valid and not worse than what is
+ * there; `own` is ignored. `source` (may be NULL) is who sent it: it has a
+ * share of the room. KAD_E_RECORD and its kin, KAD_E_STORE_FULL,
+ * KAD_E_NO_MEMORY.
+ */
+KAD_API int kad_node_store_record(kad_node *node,
+                                  const kad_stored_record *record,
+                                  const kad_peer_id *source);
+/** Keeps `provider` as a provider of `key` for the configured time; addresses
+ * as a list. KAD_E_STORE_FULL, KAD_E_NO_MEMORY, KAD_E_INVALID_ARGUMENT. */
+KAD_API int kad_node_store_provider(kad_node *node, kad_bytes key,
+                                    const kad_peer_id *provider,
+                                    kad_bytes addresses);
+/**
+ * The verdict on a KAD_EVENT_REVIEW: 0 lets the request be answered and its
+ * record be stored, an error resets its stream. Without one the request ends
+ * with its stream's time (stream_timeout). False: it has ended already.
+ */
+KAD_API bool kad_node_review(kad_node *node, uint64_t token, int verdict);
 
 /** The stored record whose key comes after `after` (empty: the first); false
  * at the end. */

@@ -15,7 +15,8 @@ typedef struct request {
   kad_bytes address; /* where it called from; empty: unknown */
   kad__peer asker;   /* 0: nobody we know */
   kad_time now;
-  size_t room; /* bytes of peers that the answer may still hold */
+  size_t room;  /* bytes of peers that the answer may still hold */
+  bool decided; /* the owner wants it stored, filter or not */
 } request;
 
 typedef struct request_class {
@@ -95,6 +96,9 @@ static void tell_closest_to(request *r) {
 
 static void inbound(request *r, const kad__wire_record *record,
                     const kad__wire_peer *provider) {
+  if (r->decided) {
+    return;
+  }
   kad__dht_event event = {.type = KAD__DHT_INBOUND,
                           .message_type = r->in->type,
                           .peer.id = r->from,
@@ -237,7 +241,7 @@ static int put_store(request *r, const kad__wire_record *in) {
   if (known_better(r, &record)) {
     return 0;
   }
-  if (dht->config.filter_records) {
+  if (dht->config.filter_records && !r->decided) {
     inbound(r, in, NULL);
     return 0;
   }
@@ -275,15 +279,15 @@ static const kad__wire_peer *own_entry(const request *r) {
   return NULL;
 }
 
-static int provider_store(request *r, kad_bytes addresses) {
+static int provider_store(request *r, kad_bytes key, kad_bytes addresses) {
   kad__dht *dht = r->dht;
   kad__provider record = {
-      .key = r->in->key,
+      .key = key,
       .provider = r->from,
       .addresses = addresses,
       .expires = kad__time_add(r->now, dht->config.provider_ttl),
       .group = network_of(r, addresses)};
-  if (dht->config.filter_records) {
+  if (dht->config.filter_records && !r->decided) {
     kad__wire_peer provider = {.id = r->from, .addresses = addresses};
     inbound(r, NULL, &provider);
     return 0;
@@ -310,7 +314,7 @@ static int answer_add_provider(request *r) {
   if (len == 0 && !known) {
     return KAD_E_MESSAGE;
   }
-  return provider_store(r, kad__bytes(list, len));
+  return provider_store(r, r->in->key, kad__bytes(list, len));
 }
 
 static void tell_provider(request *r, const kad__provider *p) {
@@ -423,4 +427,56 @@ size_t kad__dht_closest_local(kad__dht *dht, kad__wire_peer *out, size_t cap,
                          .addresses = kad__list_bytes(dht->book, e->addresses)};
   }
   return n;
+}
+
+/* ---- what the owner decides --------------------------------------------- */
+
+static request decision(kad__dht *dht, kad_bytes from, kad_time now) {
+  return (request){.dht = dht,
+                   .from = from,
+                   .asker = kad__peer_book_find(dht->book, from),
+                   .now = now,
+                   .decided = true};
+}
+
+int kad__dht_check_request(const kad__dht *dht, const kad__message *in,
+                           kad_bytes from, kad_time now) {
+  request r = {
+      .dht = (kad__dht *)(uintptr_t)dht, .in = in, .from = from, .now = now};
+  if (dht->mode == KAD__MODE_CLIENT) {
+    return KAD_E_UNSUPPORTED;
+  }
+  if ((unsigned)in->type >= KAD__MESSAGE_TYPES) {
+    return KAD_E_MESSAGE;
+  }
+  int error = request_check(&classes[in->type], in);
+  if (error == 0 && in->type == KAD__PUT_VALUE) {
+    error = put_check(&r, &in->record);
+  }
+  if (error == 0 && in->type == KAD__ADD_PROVIDER && own_entry(&r) == NULL) {
+    error = KAD_E_MESSAGE;
+  }
+  return error;
+}
+
+int kad__dht_store_record(kad__dht *dht, const kad__wire_record *record,
+                          kad_bytes source, kad_time now) {
+  request r = decision(dht, source, now);
+  if (record->key.len == 0 || record->key.len > KAD__DHT_KEY_MAX) {
+    return KAD_E_INVALID_ARGUMENT;
+  }
+  int error = put_check(&r, record);
+  return error != 0 ? error : put_store(&r, record);
+}
+
+int kad__dht_store_provider(kad__dht *dht, kad_bytes key, kad_bytes provider,
+                            kad_bytes addresses, kad_time now) {
+  uint8_t list[KAD__DHT_ADDRESSES_MAX];
+  size_t len = 0;
+  request r = decision(dht, provider, now);
+  if (key.len == 0 || key.len > KAD__DHT_PROVIDER_KEY_MAX) {
+    return KAD_E_INVALID_ARGUMENT;
+  }
+  kad__dht_merge(dht, list, sizeof list, &len, addresses);
+  return provider_store(&r, key, kad__bytes(list, len));
 }

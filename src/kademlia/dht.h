@@ -176,6 +176,19 @@ int kad__dht_answer(kad__dht *dht, kad__message *reply,
                     const kad__message *request, kad_bytes from,
                     kad_bytes address, kad_time now);
 
+/* What kad__dht_answer would say to the request, with nothing done: 0, or its
+ * error. */
+int kad__dht_check_request(const kad__dht *dht, const kad__message *request,
+                           kad_bytes from, kad_time now);
+
+/* Stores what the owner lets pass, as if it had been put or announced here by
+ * `source`. KAD_E_INVALID_ARGUMENT (the key), KAD_E_RECORD and its kin,
+ * KAD_E_STORE_FULL, KAD_E_NO_MEMORY. */
+int kad__dht_store_record(kad__dht *dht, const kad__wire_record *record,
+                          kad_bytes source, kad_time now);
+int kad__dht_store_provider(kad__dht *dht, kad_bytes key, kad_bytes provider,
+                            kad_bytes addresses, kad_time now);
+
 kad_time kad__dht_deadline(const kad__dht *dht);
 void kad__dht_tick(kad__dht *dht, kad_time now);
 

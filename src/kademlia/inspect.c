@@ -74,6 +74,8 @@ static void query_view(kad__query_view *out, const kad__query *q) {
                            .spreading = q->phase == KAD__PHASE_SPREAD,
                            .step = q->steps,
                            .got = q->got,
+                           .stored = q->stored,
+                           .remaining = q->bootstrap.remaining,
                            .key = kad__query_key(q),
                            .stats = q->stats};
 }

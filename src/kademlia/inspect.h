@@ -37,9 +37,11 @@ bool kad__dht_next_entry(const kad__dht *dht, uint32_t bucket, uint32_t *cursor,
 typedef struct kad__query_view {
   kad__query_id id;
   kad__query_kind kind;
-  bool spreading; /* the lookup is over: something is given to the peers */
-  uint32_t step;  /* events so far */
-  uint32_t got;   /* results so far */
+  bool spreading;     /* the lookup is over: something is given to the peers */
+  uint32_t step;      /* events so far */
+  uint32_t got;       /* results so far */
+  uint32_t stored;    /* peers that took what is given */
+  uint32_t remaining; /* of a bootstrap: buckets that are left */
   kad_bytes key;
   kad__query_stats stats;
 } kad__query_view;

@@ -158,21 +158,12 @@ static int make_dht(kad__node *node, const kad__node_config *config,
   return kad__dht_new(&node->dht, &dht, now);
 }
 
-static int announce(kad__node *node, const kad__node_config *config) {
+static int make_own_addresses(kad__node *node) {
   int error = kad__own_addresses_new(&node->own, &node->allocator, node->swarm);
-  if (error < 0) {
-    return error;
+  if (error == 0) {
+    kad__own_addresses_keep_private(node->own, node->own_network);
   }
-  kad__own_addresses_keep_private(node->own, node->own_network);
-  uint8_t list[KAD__OWN_ADDRESSES_MAX];
-  size_t len = 0;
-  for (size_t i = 0; i < config->announce_count; i++) {
-    if (!kad__addresses_append(list, sizeof(list), &len, config->announce[i])) {
-      return KAD_E_INVALID_ARGUMENT;
-    }
-  }
-  node->announce_count = config->announce_count;
-  return kad__own_addresses_announce(node->own, kad__bytes(list, len));
+  return error;
 }
 
 static int make_protocols(kad__node *node, const kad__node_config *config,
@@ -200,6 +191,7 @@ static int make_protocols(kad__node *node, const kad__node_config *config,
   kad.local = kad__node_id(node);
   kad.own = node->own;
   kad.random = &node->random;
+  kad.review = config->review_records;
   kad__node_kad_options(&kad, &config->dht);
   return kad__kad_new(&node->kad, a, node->swarm, node->dht, &kad);
 }
@@ -216,14 +208,14 @@ static int listen_on(kad__node *node, const kad__node_config *config) {
 
 /* ---- mode ---------------------------------------------------------------- */
 
-/* Can others reach us? Announced addresses say so; on a network of its own the
- * operator means it; on loopback the others are here. A public network needs
- * more than a wildcard socket behind a NAT. */
+/* Can others reach us? Announced and confirmed addresses say so; on a network
+ * of its own the operator means it; on loopback the others are here. A public
+ * network needs more than a wildcard socket behind a NAT. */
 static bool reachable(const kad__node *node) {
   kad_bytes listening[KAD__OWN_LISTEN_MAX];
   size_t count =
       kad__swarm_listen_addresses(node->swarm, listening, KAD__OWN_LISTEN_MAX);
-  if (node->announce_count > 0) {
+  if (kad__reach_known(node)) {
     return true;
   }
   if (count == 0 || node->own_network) {
@@ -237,11 +229,15 @@ static bool reachable(const kad__node *node) {
   return true;
 }
 
-static void update_mode(kad__node *node, kad_time now) {
+void kad__node_update_mode(kad__node *node, kad_time now) {
   bool server = node->mode == KAD_MODE_SERVER ||
                 (node->mode == KAD_MODE_AUTO && reachable(node));
   int changed = kad__kad_set_mode(node->kad,
                                   server ? KAD__MODE_SERVER : KAD__MODE_CLIENT);
+  if (node->reach.autonat != NULL) {
+    /* Without memory we stay what we were, which harms nobody. */
+    (void)kad__autonat_serve(node->reach.autonat, server);
+  }
   kad__identify_push_all(node->identify, now);
   if (changed == 1) {
     kad_event event = {.type = KAD_EVENT_MODE, .server = server};
@@ -251,7 +247,7 @@ static void update_mode(kad__node *node, kad_time now) {
 
 void kad__node_set_mode(kad__node *node, kad_mode mode, kad_time now) {
   node->mode = mode;
-  update_mode(node, now);
+  kad__node_update_mode(node, now);
 }
 
 static int set_up(kad__node *node, const kad__node_config *config, kad_time now,
@@ -267,10 +263,13 @@ static int set_up(kad__node *node, const kad__node_config *config, kad_time now,
     error = make_dht(node, config, now);
   }
   if (error == 0) {
-    error = announce(node, config);
+    error = make_own_addresses(node);
   }
   if (error == 0) {
     error = make_protocols(node, config, unix_ns);
+  }
+  if (error == 0) {
+    error = kad__reach_init(node, config);
   }
   return error == 0 ? listen_on(node, config) : error;
 }
@@ -299,7 +298,7 @@ int kad__node_new(kad__node **out, const kad__node_config *config, kad_time now,
     return error;
   }
   kad__node_set_wall_clock(node, now, unix_ns);
-  update_mode(node, now);
+  kad__node_update_mode(node, now);
   *out = node;
   return 0;
 }
@@ -310,6 +309,7 @@ void kad__node_free(kad__node *node) {
   }
   kad_allocator allocator = node->allocator;
   kad__requests_fini(node);
+  kad__reach_fini(node);
   kad__kad_free(node->kad);
   kad__ping_free(node->ping);
   kad__identify_free(node->identify);
@@ -380,6 +380,10 @@ static void to_owner_of_stream(kad__node *node, const kad__swarm_event *event,
     case KAD__TAG_KAD:
       kad__kad_handle_event(node->kad, event, now);
       return;
+    case KAD__TAG_AUTONAT:
+    case KAD__TAG_AUTONAT_BACK:
+      kad__autonat_handle_event(node->reach.autonat, event, now);
+      return;
     default:
       kad__stream_reset(event->stream, KAD__STREAM_PROTOCOL_VIOLATION);
       return;
@@ -398,6 +402,9 @@ static bool drive_swarm(kad__node *node, kad_time now) {
     kad__identify_handle_event(node->identify, &event, now);
     kad__ping_handle_event(node->ping, &event, now);
     kad__kad_handle_event(node->kad, &event, now);
+    if (node->reach.autonat != NULL) {
+      kad__autonat_handle_event(node->reach.autonat, &event, now);
+    }
     kad__join_event(node, &event);
     kad__requests_swarm_event(node, &event, now);
     report_swarm(node, &event);
@@ -433,7 +440,28 @@ static bool drive_identify(kad__node *node, kad_time now) {
     }
     kad__kad_peer_identified(node->kad, event.connection, &event.peer, now);
     kad__join_identified(node, &event, now);
+    kad__reach_identified(node, &event, now);
     kad__requests_identified(node, &event, now);
+  }
+  return busy;
+}
+
+/* Records and providers that wait for the owner's verdict. */
+static bool drive_reviews(kad__node *node) {
+  kad__kad_review_request review;
+  bool busy = false;
+  while (kad__kad_poll_review(node->kad, &review)) {
+    busy = true;
+    kad_event event = {.type = KAD_EVENT_REVIEW,
+                       .peer = review.peer,
+                       .rpc = (uint32_t)review.type,
+                       .key = review.key,
+                       .value = review.record.value,
+                       .ttl = review.record.ttl,
+                       .addresses = review.addresses,
+                       .token = review.token};
+    (void)kad__node_peer_id(&event.publisher, review.record.publisher);
+    kad__node_emit(node, &event);
   }
   return busy;
 }
@@ -484,17 +512,48 @@ static void report_dht(kad__node *node, const kad__dht_event *event) {
   kad__node_emit(node, &out);
 }
 
+/* A query that the DHT has begun by itself is over. */
+static void report_upkeep(kad__node *node, const kad__dht_event *event) {
+  kad_event out = {.type = KAD_EVENT_UPKEEP,
+                   .error = event->error,
+                   .key = event->key,
+                   .statistics = kad__node_statistics(event)};
+  switch (event->kind) {
+    case KAD__QUERY_REPUBLISH:
+      out.operation = KAD_PUT;
+      break;
+    case KAD__QUERY_REPROVIDE:
+      out.operation = KAD_PROVIDE;
+      break;
+    case KAD__QUERY_BOOTSTRAP:
+      out.operation = KAD_BOOTSTRAP;
+      break;
+    default:
+      return;
+  }
+  kad__node_emit(node, &out);
+}
+
+static void take_dht_event(kad__node *node, const kad__dht_event *event,
+                           kad_time now) {
+  bool ended = event->type == KAD__DHT_QUERY_ENDED;
+  if (event->query == 0) {
+    report_dht(node, event);
+    return;
+  }
+  bool known = (ended && kad__join_query_ended(node, event->query)) ||
+               kad__requests_dht_event(node, event, now);
+  if (ended && !known) {
+    report_upkeep(node, event);
+  }
+}
+
 static bool drive_dht(kad__node *node, kad_time now) {
   kad__dht_event event;
   bool busy = false;
   while (kad__dht_poll_event(node->dht, &event)) {
     busy = true;
-    if (event.query == 0) {
-      report_dht(node, &event);
-    } else if (event.type != KAD__DHT_QUERY_ENDED ||
-               !kad__join_query_ended(node, event.query)) {
-      kad__requests_dht_event(node, &event, now);
-    }
+    take_dht_event(node, &event, now);
   }
   return busy;
 }
@@ -502,7 +561,8 @@ static bool drive_dht(kad__node *node, kad_time now) {
 static void report_listening(kad__node *node, kad_time now) {
   node->listening_changed = false;
   node->listeners_known = true;
-  update_mode(node, now);
+  kad__reach_listening(node, now);
+  kad__node_update_mode(node, now);
   kad_event event = {.type = KAD_EVENT_LISTENING,
                      .peer = *kad__node_id(node),
                      .addresses = kad__node_addresses(node)};
@@ -511,6 +571,9 @@ static void report_listening(kad__node *node, kad_time now) {
 
 static void tick(kad__node *node, kad_time now) {
   kad__swarm_tick(node->swarm, now);
+  if (node->reach.autonat != NULL) {
+    kad__autonat_tick(node->reach.autonat, now);
+  }
   kad__kad_tick(node->kad, now);
   kad__dht_tick(node->dht, now);
   kad__requests_tick(node, now);
@@ -526,7 +589,9 @@ void kad__node_drive(kad__node *node, kad_time now) {
     busy = drive_swarm(node, now);
     busy |= drive_identify(node, now);
     busy |= drive_ping(node, now);
+    busy |= drive_reviews(node);
     busy |= drive_dht(node, now);
+    busy |= kad__reach_drive(node, now);
     if (node->listening_changed) {
       report_listening(node, now);
     }
@@ -540,6 +605,7 @@ kad_time kad__node_deadline(const kad__node *node) {
   deadline = kad__time_min(deadline, kad__kad_deadline(node->kad));
   deadline = kad__time_min(deadline, kad__dht_deadline(node->dht));
   deadline = kad__time_min(deadline, kad__join_deadline(node));
+  deadline = kad__time_min(deadline, kad__reach_deadline(node));
   return kad__time_min(deadline, kad__heap_deadline(&node->requests.deadlines));
 }
 

@@ -32,6 +32,8 @@ typedef struct kad__node_config {
   uint32_t max_connections;
   bool report_inbound;
   bool filter_records;
+  bool review_records;
+  bool no_autonat;
   kad__store *store;   /* borrowed, outlives the node; NULL: in memory */
   kad_dht_options dht; /* its list of validators is copied */
 } kad__node_config;

@@ -8,6 +8,7 @@
 #include "node/events.h"
 #include "node/node.h"
 #include "node/policy.h"
+#include "node/reach.h"
 #include "protocols/identify.h"
 #include "protocols/kad.h"
 #include "protocols/own_addresses.h"
@@ -15,6 +16,7 @@
 
 #define KAD__NODE_REQUESTS_MAX 10000
 #define KAD__NODE_REQUEST_TIMEOUT KAD_MINUTE
+#define KAD__NODE_PUT_TO_MAX 256
 
 /* ---- joining ------------------------------------------------------------- */
 
@@ -76,8 +78,10 @@ void kad__requests_identified(kad__node *node, const kad__identify_event *event,
                               kad_time now);
 void kad__requests_pong(kad__node *node, const kad__ping_event *event,
                         kad_time now);
-void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
+/* False when the query is of no request. */
+bool kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
                              kad_time now);
+kad_statistics kad__node_statistics(const kad__dht_event *event);
 /* The node has joined: those that waited start. */
 void kad__requests_joined(kad__node *node, kad_time now);
 /* Nobody can be reached: those that waited end with `error`. */
@@ -100,7 +104,6 @@ struct kad__node {
   bool report_inbound;
   uint8_t *text; /* copies of the configuration's names and addresses */
   kad_bytes protocol;
-  size_t announce_count;
   kad__validator *validator_list;
   kad__validators validators;
   kad__node_policy policy;
@@ -115,6 +118,7 @@ struct kad__node {
   kad__node_events events;
   kad__join join;
   kad__requests requests;
+  kad__reach reach;
   uint8_t addresses[2 * KAD__OWN_ADDRESSES_MAX]; /* ours, with /p2p */
   size_t addresses_len;
 };
@@ -127,6 +131,9 @@ static inline void kad__node_emit(kad__node *node, const kad_event *event) {
 /* Put what is not zero in the options into the place of the defaults. */
 void kad__node_dht_options(kad__dht_config *config, const kad_dht_options *o);
 void kad__node_kad_options(kad__kad_config *config, const kad_dht_options *o);
+
+/* What we are, server or client, may have changed, or our addresses have. */
+void kad__node_update_mode(kad__node *node, kad_time now);
 
 /* Our addresses as others may use them, without /p2p; returns the length. */
 size_t kad__node_own_list(const kad__node *node, uint8_t *out, size_t cap);

@@ -7,39 +7,9 @@
 #include "base/alloc.h"
 #include "kademlia/inspect.h"
 #include "kadmium/multiaddr.h"
-#include "node/node_internal.h"
+#include "node/requests_internal.h"
 #include "node/routing.h"
 #include "wire/addresses.h"
-
-typedef enum state {
-  WAITING,     /* for the node to join */
-  QUERYING,    /* wait_id is a query */
-  DIALLING,    /* wait_id is a dial, or peer is being dialled */
-  IDENTIFYING, /* wait_id is a connection */
-  PINGING      /* wait_id is a ping */
-} state;
-
-typedef struct kad__request {
-  kad__list in_order; /* of all, by id */
-  kad__list link;     /* in waiting or dialling */
-  kad__map_node by_id;
-  kad__map_node by_wait; /* in running, while QUERYING or PINGING */
-  kad__heap_node deadline;
-  state state;
-  bool finishing; /* to end with what it has */
-  uint32_t results;
-  int cause; /* what the END shall say, when the DHT only says "cancelled" */
-  kad_request_id id;
-  struct {
-    uint64_t kind;
-    uint64_t id;
-  } wait;
-  kad_time started;
-  kad_statistics statistics;
-  kad_request request; /* its bytes are behind the struct */
-  kad__node_event *end;
-  uint8_t bytes[];
-} kad__request;
 
 static kad__request *from_link(kad__list *link) {
   return KAD__CONTAINER(link, kad__request, link);
@@ -49,10 +19,18 @@ static kad__request *from_link(kad__list *link) {
 
 static void stop_waiting(kad__node *node, kad__request *r) {
   kad__list_unlink(&r->link);
-  if (r->state == QUERYING || r->state == PINGING) {
+  if (r->state == KAD__REQUEST_QUERYING || r->state == KAD__REQUEST_PINGING) {
     kad__map_remove(&node->requests.running, &r->by_wait);
   }
-  r->state = WAITING;
+  r->state = KAD__REQUEST_WAITING;
+}
+
+/* An event of a request: numbered. */
+static void emit(kad__node *node, kad__request *r, kad_event *event) {
+  event->request = r->id;
+  event->operation = r->request.operation;
+  event->step = ++r->step;
+  kad__node_emit(node, event);
 }
 
 static void end(kad__node *node, kad__request *r, int error, kad_time now) {
@@ -64,14 +42,19 @@ static void end(kad__node *node, kad__request *r, int error, kad_time now) {
   kad_event event = {.type = KAD_EVENT_END,
                      .request = r->id,
                      .error = r->cause != 0 ? r->cause : error,
-                     .statistics = r->statistics};
+                     .statistics = r->statistics,
+                     .count = r->results,
+                     .operation = r->request.operation,
+                     .step = r->step + 1,
+                     .last = true};
   kad__node_events_push_owned(&node->events, r->end, &event);
   kad__release(&node->allocator, r);
 }
 
 /* ---- starting ------------------------------------------------------------ */
 
-static int run_on(kad__node *node, kad__request *r, state to, uint64_t id) {
+static int run_on(kad__node *node, kad__request *r, kad__request_state to,
+                  uint64_t id) {
   r->wait.kind = to;
   r->wait.id = id;
   int error = kad__map_add(&node->requests.running, &node->allocator,
@@ -82,7 +65,8 @@ static int run_on(kad__node *node, kad__request *r, state to, uint64_t id) {
   return error;
 }
 
-static kad__request *find_running(kad__node *node, state kind, uint64_t id) {
+static kad__request *find_running(kad__node *node, kad__request_state kind,
+                                  uint64_t id) {
   uint64_t key[2] = {kind, id};
   kad__map_node *found =
       kad__map_find(&node->requests.running, kad__bytes(key, sizeof(key)));
@@ -112,8 +96,19 @@ static uint32_t answers_wanted(const kad_request *request) {
 static int start_put_to(kad__node *node, kad__query_id *query,
                         const kad_request *q, kad_time now) {
   kad__wire_record record = {.key = q->key, .value = q->value};
-  kad_bytes peer = kad_peer_id_bytes(&q->peer);
-  return kad__dht_put_to(node->dht, query, &record, &peer, 1, quorum_of(q),
+  kad_bytes peers[KAD__NODE_PUT_TO_MAX];
+  size_t count = 0;
+  for (; count < q->peer_count; count++) {
+    peers[count] = kad_peer_id_bytes(&q->peers[count]);
+  }
+  if (count == 0) {
+    peers[count++] = kad_peer_id_bytes(&q->peer);
+  }
+  if (q->lifetime != 0) {
+    kad_time seconds = (q->lifetime + KAD_SECOND - 1) / KAD_SECOND;
+    record.ttl = seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
+  }
+  return kad__dht_put_to(node->dht, query, &record, peers, count, quorum_of(q),
                          now);
 }
 
@@ -129,7 +124,8 @@ static int start_query(kad__node *node, kad__query_id *query,
     case KAD_GET:
       return kad__dht_get(node->dht, query, q->key, answers_wanted(q), now);
     case KAD_PUT:
-      return kad__dht_put(node->dht, query, q->key, q->value, KAD_TIME_NEVER,
+      return kad__dht_put(node->dht, query, q->key, q->value,
+                          q->lifetime == 0 ? KAD_TIME_NEVER : q->lifetime,
                           quorum_of(q), now);
     case KAD_PUT_TO:
       return start_put_to(node, query, q, now);
@@ -158,20 +154,19 @@ static int start_querying(kad__node *node, kad__request *r, kad_time now) {
   if (error < 0) {
     return error;
   }
-  error = run_on(node, r, QUERYING, query);
+  error = run_on(node, r, KAD__REQUEST_QUERYING, query);
   if (error < 0) {
     (void)kad__dht_finish(node->dht, query, now);
   }
   return error;
 }
 
-static void report_peer(kad__node *node, const kad__request *r,
+static void report_peer(kad__node *node, kad__request *r,
                         const kad_peer_id *peer, kad_bytes addresses) {
-  kad_event event = {.type = KAD_EVENT_PEER,
-                     .request = r->id,
-                     .peer = *peer,
-                     .addresses = addresses};
-  kad__node_emit(node, &event);
+  kad_event event = {
+      .type = KAD_EVENT_PEER, .peer = *peer, .addresses = addresses};
+  r->results++;
+  emit(node, r, &event);
 }
 
 static int ping_again(kad__node *node, kad__request *r, kad_time now) {
@@ -181,7 +176,7 @@ static int ping_again(kad__node *node, kad__request *r, kad_time now) {
     return error;
   }
   r->statistics.requests++;
-  return run_on(node, r, PINGING, id);
+  return run_on(node, r, KAD__REQUEST_PINGING, id);
 }
 
 /* The connection is there: what follows depends on the operation. */
@@ -190,7 +185,7 @@ static void connected(kad__node *node, kad__request *r, kad__id connection,
   kad__list_unlink(&r->link);
   r->request.peer = *peer;
   if (r->request.operation == KAD_PING) {
-    r->state = WAITING;
+    r->state = KAD__REQUEST_WAITING;
     int error = ping_again(node, r, now);
     if (error < 0) {
       end(node, r, error, now);
@@ -198,7 +193,7 @@ static void connected(kad__node *node, kad__request *r, kad__id connection,
     return;
   }
   /* Whoever connects wants to use the peer: wait until we know what it is. */
-  r->state = IDENTIFYING;
+  r->state = KAD__REQUEST_IDENTIFYING;
   r->wait.id = connection;
   kad__list_append(&node->requests.dialling, &r->link);
 }
@@ -239,7 +234,7 @@ static int start_dialling(kad__node *node, kad__request *r, kad_time now) {
       return 0;
     }
   }
-  r->state = DIALLING;
+  r->state = KAD__REQUEST_DIALLING;
   kad__list_append(&node->requests.dialling, &r->link);
   return 0;
 }
@@ -253,7 +248,8 @@ static bool parameters_fit(const kad_request *q) {
     case KAD_FIND_PEER:
       return q->peer.len != 0;
     case KAD_PUT_TO:
-      return q->peer.len != 0 && q->key.len != 0;
+      return q->key.len != 0 && q->peer_count <= KAD__NODE_PUT_TO_MAX &&
+             (q->peer.len != 0 || q->peer_count != 0);
     case KAD_CONNECT:
     case KAD_PING:
       return q->peer.len != 0 || kad_multiaddr_check(q->address) == 0;
@@ -278,7 +274,9 @@ static int check_record(const kad__node *node, const kad_request *q,
 static kad__request *new_request(kad__node *node, const kad_request *q,
                                  kad_time now) {
   const kad_allocator *a = &node->allocator;
-  size_t len = q->key.len + q->value.len + q->address.len;
+  bool to_many = q->operation == KAD_PUT_TO && q->peer_count > 0;
+  size_t peers = to_many ? q->peer_count * sizeof(kad_peer_id) : 0;
+  size_t len = peers + q->key.len + q->value.len + q->address.len;
   kad__request *r = kad__calloc(a, 1, sizeof(*r) + len);
   kad__node_event *last = kad__node_event_new(a);
   if (r == NULL || last == NULL) {
@@ -293,6 +291,9 @@ static kad__request *new_request(kad__node *node, const kad_request *q,
   r->end = last;
   r->started = now;
   r->request = *q;
+  r->request.peer_count = to_many ? q->peer_count : 0;
+  r->request.peers = to_many ? (const kad_peer_id *)(void *)at : NULL;
+  (void)kad__bytes_keep(&at, kad__bytes(to_many ? q->peers : NULL, peers));
   r->request.key = kad__bytes_keep(&at, q->key);
   r->request.value = kad__bytes_keep(&at, q->value);
   r->request.address = kad__bytes_keep(&at, q->address);
@@ -382,20 +383,21 @@ int kad__node_start(kad__node *node, kad_request_id *out,
  * the statistics along. */
 static void stop(kad__node *node, kad__request *r, int cause, kad_time now) {
   r->cause = cause;
-  if (r->state == QUERYING && kad__dht_finish(node->dht, r->wait.id, now)) {
+  if (r->state == KAD__REQUEST_QUERYING &&
+      kad__dht_finish(node->dht, r->wait.id, now)) {
     return;
   }
   end(node, r, cause, now);
 }
 
-static kad__request *find_request(const kad__node *node, kad_request_id id) {
+kad__request *kad__request_find(const kad__node *node, kad_request_id id) {
   kad__map_node *found =
       kad__map_find(&node->requests.all, kad__bytes(&id, sizeof(id)));
   return found == NULL ? NULL : KAD__CONTAINER(found, kad__request, by_id);
 }
 
 bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now) {
-  kad__request *r = find_request(node, request);
+  kad__request *r = kad__request_find(node, request);
   if (r == NULL) {
     return false;
   }
@@ -404,12 +406,13 @@ bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now) {
 }
 
 bool kad__node_finish(kad__node *node, kad_request_id request, kad_time now) {
-  kad__request *r = find_request(node, request);
+  kad__request *r = kad__request_find(node, request);
   if (r == NULL) {
     return false;
   }
   r->finishing = true;
-  if (r->state != QUERYING || !kad__dht_finish(node->dht, r->wait.id, now)) {
+  if (r->state != KAD__REQUEST_QUERYING ||
+      !kad__dht_finish(node->dht, r->wait.id, now)) {
     end(node, r, r->results > 0 ? 0 : KAD_E_NOT_FOUND, now);
   }
   return true;
@@ -441,7 +444,7 @@ void kad__requests_refuse(kad__node *node, int error, kad_time now) {
 }
 
 static bool awaits(const kad__request *r, const kad__swarm_event *event) {
-  if (r->state == IDENTIFYING) {
+  if (r->state == KAD__REQUEST_IDENTIFYING) {
     return event->type == KAD__SWARM_DISCONNECTED &&
            r->wait.id == event->connection;
   }
@@ -476,7 +479,8 @@ void kad__requests_identified(kad__node *node, const kad__identify_event *event,
                               kad_time now) {
   KAD__LIST_EACH(link, &node->requests.dialling) {
     kad__request *r = from_link(link);
-    if (r->state == IDENTIFYING && r->wait.id == event->connection) {
+    if (r->state == KAD__REQUEST_IDENTIFYING &&
+        r->wait.id == event->connection) {
       report_connected(node, r, now);
     }
   }
@@ -484,7 +488,7 @@ void kad__requests_identified(kad__node *node, const kad__identify_event *event,
 
 void kad__requests_pong(kad__node *node, const kad__ping_event *ping,
                         kad_time now) {
-  kad__request *r = find_running(node, PINGING, ping->id);
+  kad__request *r = find_running(node, KAD__REQUEST_PINGING, ping->id);
   if (r == NULL) {
     return;
   }
@@ -495,11 +499,10 @@ void kad__requests_pong(kad__node *node, const kad__ping_event *ping,
     return;
   }
   r->statistics.successes++;
-  kad_event event = {.type = KAD_EVENT_PONG,
-                     .request = r->id,
-                     .peer = ping->peer,
-                     .round_trip = ping->rtt};
-  kad__node_emit(node, &event);
+  r->results++;
+  kad_event event = {
+      .type = KAD_EVENT_PONG, .peer = ping->peer, .round_trip = ping->rtt};
+  emit(node, r, &event);
   if (--r->request.count == 0) {
     end(node, r, 0, now);
     return;
@@ -510,13 +513,18 @@ void kad__requests_pong(kad__node *node, const kad__ping_event *ping,
   }
 }
 
+kad_statistics kad__node_statistics(const kad__dht_event *event) {
+  return (kad_statistics){.requests = event->stats.requests,
+                          .successes = event->stats.successes,
+                          .failures = event->stats.failures,
+                          .hops = event->stats.hops,
+                          .stored = event->stored,
+                          .elapsed = event->stats.end - event->stats.start};
+}
+
 static void query_ended(kad__node *node, kad__request *r,
                         const kad__dht_event *event, kad_time now) {
-  r->statistics = (kad_statistics){.requests = event->stats.requests,
-                                   .successes = event->stats.successes,
-                                   .failures = event->stats.failures,
-                                   .hops = event->stats.hops,
-                                   .stored = event->stored};
+  r->statistics = kad__node_statistics(event);
   int error = event->error;
   if (r->finishing && error == KAD_E_CANCELLED) {
     error = r->results > 0 || event->stored > 0 ? 0 : KAD_E_NOT_FOUND;
@@ -528,10 +536,10 @@ static void query_progressed(kad__node *node, kad_event_type type,
                              kad__request *r, const kad__dht_event *event) {
   uint8_t own[KAD__OWN_ADDRESSES_MAX];
   kad_event out = {.type = type,
-                   .request = r->id,
                    .addresses = event->peer.addresses,
                    .key = event->key,
                    .value = event->record.value,
+                   .best = event->best,
                    .count = event->remaining};
   if (type == KAD_EVENT_VALUE) {
     out.key = event->record.key;
@@ -545,7 +553,7 @@ static void query_progressed(kad__node *node, kad_event_type type,
       kad_peer_id_equal(&out.peer, kad__node_id(node))) {
     out.addresses = kad__bytes(own, kad__node_own_list(node, own, sizeof(own)));
   }
-  kad__node_emit(node, &out);
+  emit(node, r, &out);
 }
 
 /* Whom the owner looked for will be named by its id alone in what follows. */
@@ -564,10 +572,9 @@ static void remember_addresses(kad__node *node, const kad__dht_event *event,
 }
 
 /* Who was asked, when, and what came back. */
-static void trace_event(kad__node *node, kad_event_type type,
-                        const kad__request *r, const kad__dht_event *event) {
+static void trace_event(kad__node *node, kad_event_type type, kad__request *r,
+                        const kad__dht_event *event) {
   kad_event out = {.type = type,
-                   .request = r->id,
                    .error = event->error,
                    .addresses = event->peer.addresses,
                    .rpc = (uint32_t)event->message_type,
@@ -575,15 +582,11 @@ static void trace_event(kad__node *node, kad_event_type type,
                    .hops = event->hops,
                    .elapsed = event->stats.end - r->started};
   (void)kad__node_peer_id(&out.peer, event->peer.id);
-  kad__node_emit(node, &out);
+  emit(node, r, &out);
 }
 
-void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
-                             kad_time now) {
-  kad__request *r = find_running(node, QUERYING, event->query);
-  if (r == NULL) {
-    return;
-  }
+static void progress(kad__node *node, kad__request *r,
+                     const kad__dht_event *event, kad_time now) {
   switch (event->type) {
     case KAD__DHT_PEER_FOUND:
       if (r->request.operation == KAD_FIND_PEER) {
@@ -592,7 +595,7 @@ void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
       query_progressed(node, KAD_EVENT_PEER, r, event);
       return;
     case KAD__DHT_RECORD_FOUND:
-      if (event->best) {
+      if (event->best || r->request.collect) {
         query_progressed(node, KAD_EVENT_VALUE, r, event);
       }
       return;
@@ -616,64 +619,13 @@ void kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
   }
 }
 
-/* ---- looking at them ------------------------------------------------------
- */
-
-static void describe(const kad__node *node, const kad__request *r,
-                     kad_request_info *out, kad_time now) {
-  kad__query_view view;
-  *out = (kad_request_info){.id = r->id,
-                            .operation = r->request.operation,
-                            .waiting = r->state == WAITING,
-                            .key = r->request.key,
-                            .statistics = r->statistics};
-  if (out->key.len == 0) {
-    out->key = kad_peer_id_bytes(&r->request.peer);
+bool kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
+                             kad_time now) {
+  kad__request *r = find_running(node, KAD__REQUEST_QUERYING, event->query);
+  if (r != NULL) {
+    progress(node, r, event, now);
   }
-  if (r->state == QUERYING && kad__dht_query(node->dht, r->wait.id, &view)) {
-    out->storing = view.spreading;
-    out->statistics.requests = view.stats.requests;
-    out->statistics.successes = view.stats.successes;
-    out->statistics.failures = view.stats.failures;
-    out->statistics.hops = view.stats.hops;
-  }
-  out->statistics.elapsed = now - r->started;
-}
-
-bool kad__node_request(const kad__node *node, kad_request_id request,
-                       kad_request_info *out, kad_time now) {
-  const kad__request *r = find_request(node, request);
-  if (r == NULL) {
-    return false;
-  }
-  describe(node, r, out, now);
-  return true;
-}
-
-/* The first request after `id`, which usually still runs. */
-static kad__list *after(const kad__node *node, kad_request_id id) {
-  const kad__request *last = find_request(node, id);
-  if (last != NULL) {
-    return last->in_order.next;
-  }
-  kad__list *link = node->requests.in_order.next;
-  while (link != &node->requests.in_order &&
-         KAD__CONTAINER(link, kad__request, in_order)->id <= id) {
-    link = link->next;
-  }
-  return link;
-}
-
-bool kad__node_next_request(const kad__node *node, uint64_t *cursor,
-                            kad_request_info *out, kad_time now) {
-  kad__list *link = after(node, *cursor);
-  if (link == &node->requests.in_order) {
-    return false;
-  }
-  const kad__request *r = KAD__CONTAINER(link, kad__request, in_order);
-  *cursor = r->id;
-  describe(node, r, out, now);
-  return true;
+  return r != NULL;
 }
 
 /* ---- the table of them --------------------------------------------------- */

@@ -122,3 +122,26 @@ bool kad__node_next_provided(kad__node *node, kad_bytes after, kad_bytes *key) {
   *key = provider.key;
   return true;
 }
+
+int kad__node_store_record(kad__node *node, const kad_stored_record *record,
+                           const kad_peer_id *source, kad_time now) {
+  kad__wire_record wire = {.key = record->key,
+                           .value = record->value,
+                           .publisher = kad_peer_id_bytes(&record->publisher),
+                           .ttl = record->ttl};
+  kad_bytes from =
+      source == NULL ? kad__bytes(NULL, 0) : kad_peer_id_bytes(source);
+  return kad__dht_store_record(node->dht, &wire, from, now);
+}
+
+int kad__node_store_provider(kad__node *node, kad_bytes key,
+                             const kad_peer_id *provider, kad_bytes addresses,
+                             kad_time now) {
+  return kad__dht_store_provider(node->dht, key, kad_peer_id_bytes(provider),
+                                 addresses, now);
+}
+
+bool kad__node_review(kad__node *node, uint64_t token, int verdict,
+                      kad_time now) {
+  return kad__kad_review(node->kad, token, verdict, now);
+}

@@ -20,6 +20,9 @@ bool kad__node_remove_address(kad__node *node, const kad_peer_id *peer,
                               kad_bytes address);
 bool kad__node_remove_peer(kad__node *node, const kad_peer_id *peer);
 void kad__node_set_mode(kad__node *node, kad_mode mode, kad_time now);
+/* reach.c */
+int kad__node_confirm_address(kad__node *node, kad_bytes address, kad_time now);
+bool kad__node_expire_address(kad__node *node, kad_bytes address, kad_time now);
 kad_bytes kad__node_protocol(const kad__node *node);
 
 bool kad__node_request(const kad__node *node, kad_request_id request,
@@ -29,6 +32,13 @@ bool kad__node_next_request(const kad__node *node, uint64_t *cursor,
 bool kad__node_finish(kad__node *node, kad_request_id request, kad_time now);
 
 void kad__node_remove_record(kad__node *node, kad_bytes key);
+int kad__node_store_record(kad__node *node, const kad_stored_record *record,
+                           const kad_peer_id *source, kad_time now);
+int kad__node_store_provider(kad__node *node, kad_bytes key,
+                             const kad_peer_id *provider, kad_bytes addresses,
+                             kad_time now);
+bool kad__node_review(kad__node *node, uint64_t token, int verdict,
+                      kad_time now);
 bool kad__node_next_record(kad__node *node, kad_bytes after,
                            kad_stored_record *out, kad_time now);
 bool kad__node_next_provided(kad__node *node, kad_bytes after, kad_bytes *key);

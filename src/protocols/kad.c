@@ -1,6 +1,6 @@
 /* Two halves that share a protocol name and little else: calls are kept by id
  * and by peer, since they wait for dials and for streams; inbound streams are
- * kept by connection, and only while they linger. */
+ * kept by peer, and only while they linger. */
 #include "protocols/kad.h"
 
 #include "base/alloc.h"
@@ -24,6 +24,7 @@ void kad__kad_config_default(kad__kad_config *config) {
       .max_outbound = 32,
       .max_waiting = 256,
       .idle_timeout = KAD_MINUTE,
+      .max_reviews = 256,
   };
 }
 
@@ -67,6 +68,8 @@ int kad__kad_new(kad__kad **out, const kad_allocator *allocator,
   kad->config.protocol.data = kad->protocol;
   kad->mode = KAD__MODE_CLIENT;
   init_maps(kad);
+  kad__list_init(&kad->unseen);
+  kad__list_init(&kad->waiting);
   kad__list_init(&kad->spare_askers);
   kad__list_init(&kad->spare_inbound);
   kad__dht_set_mode(dht, KAD__MODE_CLIENT);

@@ -5,7 +5,8 @@
  * together, our side closes, one reply is read. Inbound, a stream carries any
  * number of requests in turn; the next is read only when the answers before it
  * have mostly left. What the DHT says goes nowhere else: there are no events
- * here, results are reported to the DHT. */
+ * here, results are reported to the DHT; but for requests whose fate the owner
+ * wants to decide. */
 #ifndef KAD_PROTOCOLS_KAD_H
 #define KAD_PROTOCOLS_KAD_H
 
@@ -28,12 +29,14 @@ typedef struct kad__kad_config {
                             other calls may have max_request */
   size_t max_answer;     /* we shorten what is longer: 16 KiB; a record alone
                             may exceed it */
-  uint32_t max_inbound;  /* streams that linger, per connection: 32 */
+  uint32_t max_inbound;  /* streams that linger, per peer: 32 */
   uint32_t max_outbound; /* calls at once, per peer: 32 */
   uint32_t max_waiting;  /* calls that wait for a dial or a stream, per peer:
                             256 */
   kad_time idle_timeout; /* of an inbound stream between requests, and for a
                             whole request: 60 s */
+  bool review;           /* records and providers wait for a verdict */
+  uint32_t max_reviews;  /* at once: 256 */
 } kad__kad_config;
 
 /* Defaults as above; the pointers are zero and must be set. */
@@ -66,6 +69,23 @@ void kad__kad_peer_identified(kad__kad *kad, kad__id connection,
 /* Takes the DHT's cancellations and calls, and carries them out. To be called
  * whenever the DHT may have new ones: after its tick, queries and events. */
 void kad__kad_drive(kad__kad *kad, kad_time now);
+
+/* A valid PUT_VALUE or ADD_PROVIDER that waits, under `review`. */
+typedef struct kad__kad_review_request {
+  uint64_t token; /* counts from 1 */
+  kad_peer_id peer;
+  kad__message_type type;
+  kad_bytes key;
+  kad__wire_record record; /* PUT_VALUE */
+  kad_bytes addresses;     /* ADD_PROVIDER: a list */
+} kad__kad_review_request;
+
+/* The next one that was not polled yet; its bytes are borrowed until the
+ * gateway is next called. */
+bool kad__kad_poll_review(kad__kad *kad, kad__kad_review_request *out);
+/* The verdict: 0, or the error for which the stream is reset. False when the
+ * request has ended. */
+bool kad__kad_review(kad__kad *kad, uint64_t token, int verdict, kad_time now);
 
 kad_time kad__kad_deadline(const kad__kad *kad);
 void kad__kad_tick(kad__kad *kad, kad_time now);

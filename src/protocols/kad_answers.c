@@ -1,7 +1,9 @@
 /* Most requests arrive whole, with the end of their stream: these are answered
  * and gone before anything is remembered of them. Only a stream that lingers
  * (a part of a request, another request to come, answers not taken) gets an
- * entry, and only entries count against the limit of a connection. */
+ * entry, and only entries count against the limit of a peer, over all its
+ * connections. A request that the owner wants to decide about lingers, too: it
+ * stays in its stream, and is read again when the verdict is there. */
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "protocols/kad_internal.h"
@@ -11,11 +13,11 @@
 /* Entries that are kept for reuse. */
 #define SPARE_MAX 64
 
-/* A connection with streams that linger. */
+/* A peer with streams that linger. */
 typedef struct asker {
   kad__map_node node;
   kad__list link; /* of the spare ones */
-  kad__id connection;
+  kad_peer_id peer;
   kad__list streams; /* the one that was served longest ago comes first */
   uint32_t count;
 } asker;
@@ -25,6 +27,8 @@ typedef struct inbound {
   asker *from;
   kad__stream *stream;
   kad__frame_reader reader;
+  kad__list review_link;
+  uint64_t review; /* its token while it waits for a verdict; 0: it does not */
 } inbound;
 
 static uint32_t code_of(int error) {
@@ -51,12 +55,37 @@ static kad_bytes remote_address(const kad__kad *kad, kad__stream *stream) {
              : (kad_bytes){0};
 }
 
+static bool is_reviewed(const kad__kad *kad, const kad__message *request) {
+  return kad->config.review && (request->type == KAD__PUT_VALUE ||
+                                request->type == KAD__ADD_PROVIDER);
+}
+
+/* What happens to a request once it has been read. */
+typedef enum pass { JUDGED, UNJUDGED } pass;
+
+/* The request waits for the owner's verdict. */
+#define HELD 2
+
+static int hold(kad__kad *kad, const kad__stream *stream, kad_time now) {
+  int error =
+      kad__dht_check_request(kad->dht, &kad->request,
+                             kad_peer_id_bytes(kad__stream_peer(stream)), now);
+  if (error == 0 && kad->review_count == kad->config.max_reviews) {
+    error = KAD_E_LIMIT;
+  }
+  kad->counters.refused += error < 0;
+  return error < 0 ? error : HELD;
+}
+
 static int answer(kad__kad *kad, kad__stream *stream, kad_bytes bytes,
-                  kad_time now) {
+                  pass passed, kad_time now) {
   int result = kad__message_decode(&kad->request, bytes);
   if (result < 0) {
     kad->counters.malformed++;
     return result;
+  }
+  if (passed == UNJUDGED && is_reviewed(kad, &kad->request)) {
+    return hold(kad, stream, now);
   }
   result = kad__dht_answer(kad->dht, &kad->reply, &kad->request,
                            kad_peer_id_bytes(kad__stream_peer(stream)),
@@ -79,10 +108,11 @@ static int answer(kad__kad *kad, kad__stream *stream, kad_bytes bytes,
   return kad__kad_write(stream, reply, len);
 }
 
-/* Answers what can be answered now. Returns KAD_E_CLOSED when the peer ended
- * in good order, 0 when the stream lingers, or why it must be reset. */
+/* Answers what can be answered now, the first request having `passed` the owner
+ * or not. Returns KAD_E_CLOSED when the peer ended in good order, 0 when the
+ * stream lingers, HELD when it waits for a verdict, or why it must be reset. */
 static int serve(kad__kad *kad, kad__stream *stream, kad__frame_reader *reader,
-                 bool *served, kad_time now) {
+                 pass passed, bool *served, kad_time now) {
   *served = false;
   while (kad__stream_unsent(stream) <= UNSENT_MAX) {
     kad_bytes bytes;
@@ -94,10 +124,11 @@ static int serve(kad__kad *kad, kad__stream *stream, kad__frame_reader *reader,
           result == KAD_E_VARINT || result == KAD_E_TRUNCATED;
       return result;
     }
-    result = answer(kad, stream, bytes, now);
-    if (result < 0) {
+    result = answer(kad, stream, bytes, passed, now);
+    if (result < 0 || result == HELD) {
       return result;
     }
+    passed = UNJUDGED;
     kad__frame_done(reader, &kad->allocator, stream);
     *served = true;
   }
@@ -114,9 +145,8 @@ static void end_stream(kad__stream *stream, int error) {
 
 /* ---- streams that linger ----------------------------------------------- */
 
-static asker *find_asker(kad__kad *kad, kad__id connection) {
-  kad__map_node *node =
-      kad__map_find(&kad->askers, kad__bytes(&connection, sizeof(connection)));
+static asker *find_asker(kad__kad *kad, const kad_peer_id *peer) {
+  kad__map_node *node = kad__map_find(&kad->askers, kad_peer_id_bytes(peer));
   return node == NULL ? NULL : KAD__CONTAINER(node, asker, node);
 }
 
@@ -138,17 +168,16 @@ static void give_back_asker(kad__kad *kad, asker *from) {
   kad__list_append(&kad->spare_askers, &from->link);
 }
 
-static asker *add_asker(kad__kad *kad, kad__id connection) {
+static asker *add_asker(kad__kad *kad, const kad_peer_id *peer) {
   asker *from = take_spare_asker(kad);
   if (from == NULL) {
     return NULL;
   }
-  *from = (asker){.connection = connection};
+  *from = (asker){.peer = *peer};
   kad__list_init(&from->link);
   kad__list_init(&from->streams);
-  int error =
-      kad__map_add(&kad->askers, &kad->allocator, &from->node,
-                   kad__bytes(&from->connection, sizeof(from->connection)));
+  int error = kad__map_add(&kad->askers, &kad->allocator, &from->node,
+                           kad_peer_id_bytes(&from->peer));
   if (error < 0) {
     give_back_asker(kad, from);
     return NULL;
@@ -172,8 +201,17 @@ static inbound *take_spare_inbound(kad__kad *kad) {
   return KAD__CONTAINER(link, inbound, link);
 }
 
+static void end_review(kad__kad *kad, inbound *in) {
+  if (in->review != 0) {
+    in->review = 0;
+    kad->review_count--;
+    kad__list_unlink(&in->review_link);
+  }
+}
+
 /* Takes the entry out; its stream is the caller's to end. */
 static void forget(kad__kad *kad, inbound *in) {
+  end_review(kad, in);
   kad__frame_reader_fini(&in->reader, &kad->allocator);
   kad__list_unlink(&in->link);
   in->from->count--;
@@ -230,6 +268,7 @@ static int add_inbound(kad__kad *kad, asker *from, kad__stream *stream,
     return KAD_E_NO_MEMORY;
   }
   *in = (inbound){.from = from, .stream = stream, .reader = *reader};
+  kad__list_init(&in->review_link);
   kad__list_append(&from->streams, &in->link);
   from->count++;
   kad->inbound_count++;
@@ -239,10 +278,10 @@ static int add_inbound(kad__kad *kad, asker *from, kad__stream *stream,
 
 static int linger(kad__kad *kad, kad__stream *stream, kad__frame_reader *reader,
                   kad_time now) {
-  kad__id connection = kad__stream_connection(stream);
-  asker *from = find_asker(kad, connection);
+  const kad_peer_id *peer = kad__stream_peer(stream);
+  asker *from = find_asker(kad, peer);
   if (from == NULL) {
-    from = add_asker(kad, connection);
+    from = add_asker(kad, peer);
   }
   if (from == NULL) {
     return KAD_E_NO_MEMORY;
@@ -254,12 +293,22 @@ static int linger(kad__kad *kad, kad__stream *stream, kad__frame_reader *reader,
 
 /* ---- events ------------------------------------------------------------ */
 
+static void begin_review(kad__kad *kad, inbound *in) {
+  in->review = ++kad->last_review;
+  kad->review_count++;
+  kad__list_append(&kad->unseen, &in->review_link);
+}
+
 static void accept(kad__kad *kad, kad__stream *stream, kad_time now) {
   kad__frame_reader reader = {0};
   bool served = false;
-  int result = serve(kad, stream, &reader, &served, now);
-  if (result == 0) {
+  int result = serve(kad, stream, &reader, UNJUDGED, &served, now);
+  bool held = result == HELD;
+  if (result >= 0) {
     result = linger(kad, stream, &reader, now);
+  }
+  if (result == 0 && held) {
+    begin_review(kad, kad__stream_user(stream));
   }
   if (result < 0) {
     kad__frame_reader_fini(&reader, &kad->allocator);
@@ -267,9 +316,13 @@ static void accept(kad__kad *kad, kad__stream *stream, kad_time now) {
   }
 }
 
-static void serve_more(kad__kad *kad, inbound *in, kad_time now) {
+static void serve_more(kad__kad *kad, inbound *in, pass passed, kad_time now) {
   bool served = false;
-  int result = serve(kad, in->stream, &in->reader, &served, now);
+  int result = serve(kad, in->stream, &in->reader, passed, &served, now);
+  if (result == HELD) {
+    begin_review(kad, in);
+    result = 0;
+  }
   if (result == 0 && served) {
     kad__list_unlink(&in->link);
     kad__list_append(&in->from->streams, &in->link);
@@ -290,7 +343,9 @@ void kad__kad_handle_inbound(kad__kad *kad, const kad__swarm_event *event,
       break;
     case KAD__SWARM_STREAM_READABLE:
     case KAD__SWARM_STREAM_WRITABLE:
-      serve_more(kad, in, now);
+      if (in->review == 0) {
+        serve_more(kad, in, UNJUDGED, now);
+      }
       break;
     case KAD__SWARM_STREAM_DEAD:
       kad->counters.timeouts_in += event->error == KAD_E_TIMEOUT;
@@ -299,6 +354,66 @@ void kad__kad_handle_inbound(kad__kad *kad, const kad__swarm_event *event,
     default:
       break;
   }
+}
+
+/* ---- the owner's verdicts ---------------------------------------------- */
+
+/* The entry of the caller in its own announcement, which was found before. */
+static kad_bytes announced(const kad__message *request, kad_bytes peer) {
+  for (size_t i = 0; i < request->provider_count; i++) {
+    if (kad__bytes_equal(request->providers[i].id, peer)) {
+      return request->providers[i].addresses;
+    }
+  }
+  return kad__bytes(NULL, 0);
+}
+
+bool kad__kad_poll_review(kad__kad *kad, kad__kad_review_request *out) {
+  kad__list *link = kad__list_take(&kad->unseen);
+  if (link == NULL) {
+    return false;
+  }
+  inbound *in = KAD__CONTAINER(link, inbound, review_link);
+  kad_bytes bytes = {0};
+  kad__list_append(&kad->waiting, &in->review_link);
+  /* It was read and decoded before, and nothing has been taken since. */
+  (void)kad__frame_read(&in->reader, &bytes, &kad->allocator, in->stream,
+                        kad->config.max_request);
+  (void)kad__message_decode(&kad->request, bytes);
+  const kad_peer_id *peer = kad__stream_peer(in->stream);
+  *out = (kad__kad_review_request){
+      .token = in->review,
+      .peer = *peer,
+      .type = kad->request.type,
+      .key = kad->request.key,
+      .record = kad->request.record,
+      .addresses = announced(&kad->request, kad_peer_id_bytes(peer))};
+  return true;
+}
+
+static inbound *find_review(const kad__list *list, uint64_t token) {
+  for (const kad__list *link = list->next; link != list; link = link->next) {
+    inbound *in = KAD__CONTAINER((uintptr_t)link, inbound, review_link);
+    if (in->review == token) {
+      return in;
+    }
+  }
+  return NULL;
+}
+
+bool kad__kad_review(kad__kad *kad, uint64_t token, int verdict, kad_time now) {
+  inbound *in = token == 0 ? NULL : find_review(&kad->waiting, token);
+  if (in == NULL) {
+    return false;
+  }
+  end_review(kad, in);
+  if (verdict < 0) {
+    kad->counters.refused++;
+    end_inbound(kad, in, verdict);
+  } else {
+    serve_more(kad, in, JUDGED, now);
+  }
+  return true;
 }
 
 /* ---- the end ----------------------------------------------------------- */

@@ -23,8 +23,12 @@ struct kad__kad {
   kad__map callees; /* peers that we call now, by PeerId */
   kad__heap deadlines;
 
-  kad__map askers; /* connections with streams that linger, by id */
+  kad__map askers; /* peers with streams that linger, by PeerId */
   size_t inbound_count;
+  kad__list unseen;  /* reviews that the owner has not taken yet */
+  kad__list waiting; /* those that wait for its verdict */
+  uint32_t review_count;
+  uint64_t last_review;
   kad__list spare_askers; /* kept for the next ones, a few of each */
   kad__list spare_inbound;
   uint32_t spare_asker_count;

@@ -79,6 +79,8 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->mode = o->mode;
   config->report_inbound = o->report_inbound;
   config->filter_records = o->filter_records;
+  config->review_records = o->review_records;
+  config->no_autonat = o->no_autonat;
   config->dht = o->dht;
   config->store = o->store;
   if (o->protocol != NULL) {

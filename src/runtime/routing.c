@@ -49,6 +49,20 @@ void kad_node_set_mode(kad_node *node, kad_mode mode) {
   kad__host_turn(&node->host);
 }
 
+int kad_node_confirm_address(kad_node *node, kad_bytes address) {
+  int error =
+      kad__node_confirm_address(node->host.node, address, kad__system_now());
+  kad__host_turn(&node->host);
+  return error;
+}
+
+bool kad_node_expire_address(kad_node *node, kad_bytes address) {
+  bool found =
+      kad__node_expire_address(node->host.node, address, kad__system_now());
+  kad__host_turn(&node->host);
+  return found;
+}
+
 kad_bytes kad_node_protocol(const kad_node *node) {
   return kad__node_protocol(node->host.node);
 }
@@ -72,6 +86,25 @@ bool kad_node_finish(kad_node *node, kad_request_id request) {
 
 void kad_node_remove_record(kad_node *node, kad_bytes key) {
   kad__node_remove_record(node->host.node, key);
+}
+
+int kad_node_store_record(kad_node *node, const kad_stored_record *record,
+                          const kad_peer_id *source) {
+  return kad__node_store_record(node->host.node, record, source,
+                                kad__system_now());
+}
+
+int kad_node_store_provider(kad_node *node, kad_bytes key,
+                            const kad_peer_id *provider, kad_bytes addresses) {
+  return kad__node_store_provider(node->host.node, key, provider, addresses,
+                                  kad__system_now());
+}
+
+bool kad_node_review(kad_node *node, uint64_t token, int verdict) {
+  bool found =
+      kad__node_review(node->host.node, token, verdict, kad__system_now());
+  kad__host_turn(&node->host);
+  return found;
 }
 
 bool kad_node_next_record(kad_node *node, kad_bytes after,

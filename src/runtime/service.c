@@ -277,7 +277,9 @@ const kad_peer_id *kad_service_id(const kad_service *service) {
 
 static command *new_command(kad_service *s, command_type type,
                             const kad_request *request) {
-  size_t len = request->key.len + request->value.len + request->address.len;
+  size_t peers = request->peer_count * sizeof(*request->peers);
+  size_t len =
+      peers + request->key.len + request->value.len + request->address.len;
   command *c = kad__calloc(&s->host.allocator, 1, sizeof(*c) + len);
   if (c == NULL) {
     return NULL;
@@ -286,6 +288,8 @@ static command *new_command(kad_service *s, command_type type,
   kad__list_init(&c->link);
   c->type = type;
   c->request = *request;
+  c->request.peers = (const kad_peer_id *)(void *)at;
+  (void)kad__bytes_keep(&at, kad__bytes(request->peers, peers));
   c->request.key = kad__bytes_keep(&at, request->key);
   c->request.value = kad__bytes_keep(&at, request->value);
   c->request.address = kad__bytes_keep(&at, request->address);

@@ -43,6 +43,7 @@ struct kad__dht {
 
   /* How requests are answered. */
   int answer_result; /* 1: with `answer` */
+  int check_result;  /* of kad__dht_check_request */
   kad__message answer;
 };
 

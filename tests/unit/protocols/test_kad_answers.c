@@ -351,15 +351,21 @@ static void without_an_idle_one_the_newest_goes(void **state) {
   assert_int_equal(count_answers(whole), 1);
 }
 
-static void the_limit_is_per_connection(void **state) {
+/* However many connections it has. */
+static void the_limit_is_per_peer(void **state) {
   fixture *f = *state;
   for (size_t i = 0; i < 32; i++) {
     (void)opened(f);
   }
   f->connection = fake_connect(f->swarm, &f->peer, kad__bytes(NULL, 0),
                                "/ip4/10.0.0.9/tcp/10", true);
-  kad__stream *stream = opened(f);
-  assert_false(stream->gone);
+  assert_false(opened(f)->gone);
+  assert_int_equal(kad__kad_inbound_count(f->kad), 32);
+  assert_int_equal(counters(f)->streams_evicted, 1);
+  kad_peer_id other = fake_peer(2);
+  f->connection = fake_connect(f->swarm, &other, kad__bytes(NULL, 0),
+                               "/ip4/10.0.0.9/tcp/11", true);
+  assert_false(opened(f)->gone);
   assert_int_equal(kad__kad_inbound_count(f->kad), 33);
 }
 
@@ -583,7 +589,7 @@ int main(void) {
       TEST(a_part_does_not_move_the_deadline),
       TEST(the_oldest_idle_stream_makes_room),
       TEST(without_an_idle_one_the_newest_goes),
-      TEST(the_limit_is_per_connection),
+      TEST(the_limit_is_per_peer),
       TEST(fills_in_our_own_addresses),
       TEST(better_private_addresses_than_none),
       TEST(shortens_address_lists_first),

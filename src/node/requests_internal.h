@@ -1,0 +1,42 @@
+/* A request of the owner, as the files that deal with requests see it. */
+#ifndef KAD_NODE_REQUESTS_INTERNAL_H
+#define KAD_NODE_REQUESTS_INTERNAL_H
+
+#include "node/node_internal.h"
+
+typedef enum kad__request_state {
+  KAD__REQUEST_WAITING,     /* for the node to join */
+  KAD__REQUEST_QUERYING,    /* wait_id is a query */
+  KAD__REQUEST_DIALLING,    /* wait_id is a dial, or peer is being dialled */
+  KAD__REQUEST_IDENTIFYING, /* wait_id is a connection */
+  KAD__REQUEST_PINGING      /* wait_id is a ping */
+} kad__request_state;
+
+typedef struct kad__request {
+  kad__list in_order; /* of all, by id */
+  kad__list link;     /* in waiting or dialling */
+  kad__map_node by_id;
+  kad__map_node by_wait; /* in running, while KAD__REQUEST_QUERYING or
+                            KAD__REQUEST_PINGING */
+  kad__heap_node deadline;
+  kad__request_state state;
+  bool finishing; /* to end with what it has */
+  uint32_t results;
+  uint32_t step; /* events so far */
+  int cause; /* what the END shall say, when the DHT only says "cancelled" */
+  kad_request_id id;
+  struct {
+    uint64_t kind;
+    uint64_t id;
+  } wait;
+  kad_time started;
+  kad_statistics statistics;
+  kad_request request; /* its bytes are behind the struct */
+  kad__node_event *end;
+  uint8_t bytes[];
+} kad__request;
+
+/* NULL when it has ended. */
+kad__request *kad__request_find(const kad__node *node, kad_request_id id);
+
+#endif
