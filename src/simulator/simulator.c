@@ -12,8 +12,9 @@
 
 #define PORT 4001
 #define OUTPUT_LEN ((size_t)64 * 1024)
-/* /ip4/10.x.x.x/tcp/4001 */
+/* /ip4/10.x.x.x/tcp/4001, or /ip4/x.x.0.1/tcp/4001 */
 #define ADDRESS_LEN 8
+#define PUBLIC_FIRST 11
 
 typedef struct host {
   kad__node *node; /* NULL: crashed */
@@ -24,6 +25,7 @@ typedef struct host {
   uint32_t number;
   kad__id listener;
   bool listening;
+  bool walled; /* against dials */
   uint8_t address[ADDRESS_LEN];
 } host;
 
@@ -192,7 +194,10 @@ static host *host_at(kad__simulator *s, kad_bytes address) {
       part.protocol != KAD_MULTIADDR_IP4) {
     return NULL;
   }
-  uint32_t number = kad__load32(part.value.data) & 0xffffff;
+  uint32_t ip = kad__load32(part.value.data);
+  uint32_t number = s->config.public_addresses
+                        ? (ip >> 16) - (PUBLIC_FIRST << 8)
+                        : ip & 0xffffff;
   return number < s->count ? s->hosts[number] : NULL;
 }
 
@@ -349,7 +354,7 @@ static int accept_dial(kad__simulator *s, pipe *p) {
 
 static void arrive(kad__simulator *s, pipe *p) {
   host *to = p->ends[1].host;
-  bool heard = to->node != NULL && !cut(s, p->ends[0].host, to);
+  bool heard = to->node != NULL && !to->walled && !cut(s, p->ends[0].host, to);
   kad_time at = s->now + (heard ? p->latency : s->config.dial_timeout);
   /* Planned before the listener says anything, so that it comes first. */
   happening *outcome = plan(s, OUTCOME, p, 0, kad__bytes(NULL, 0), at);
@@ -503,6 +508,16 @@ static int make_node(kad__simulator *s, host *h, const kad__node_config *config,
   return kad__node_new(&h->node, &own, s->now, s->config.unix_ns + s->now);
 }
 
+static void give_address(const kad__simulator *s, host *h) {
+  uint32_t ip = s->config.public_addresses
+                    ? (h->number + (PUBLIC_FIRST << 8)) << 16 | 1
+                    : UINT32_C(10) << 24 | h->number;
+  h->address[0] = KAD_MULTIADDR_IP4;
+  kad__store32(h->address + 1, ip);
+  h->address[5] = KAD_MULTIADDR_TCP;
+  kad__store16(h->address + 6, PORT);
+}
+
 int kad__simulator_add(kad__simulator *s, const kad__node_config *config,
                        uint32_t contact) {
   if (!grow(s)) {
@@ -513,14 +528,8 @@ int kad__simulator_add(kad__simulator *s, const kad__node_config *config,
     return KAD_E_NO_MEMORY;
   }
   uint64_t secret[2] = {kad_random_u64(&s->random), kad_random_u64(&s->random)};
-  uint8_t address[ADDRESS_LEN] = {
-      KAD_MULTIADDR_IP4, 10,        0,          0, 0,
-      KAD_MULTIADDR_TCP, PORT >> 8, PORT & 0xff};
   h->number = s->count;
-  address[2] = (uint8_t)(h->number >> 16);
-  address[3] = (uint8_t)(h->number >> 8);
-  address[4] = (uint8_t)h->number;
-  memcpy(h->address, address, ADDRESS_LEN);
+  give_address(s, h);
   kad__map_init(&h->ends, secret);
   kad__list_init(&h->dirty);
   kad__heap_node_init(&h->deadline);
@@ -547,6 +556,10 @@ kad__node *kad__simulator_node(kad__simulator *s, uint32_t number) {
 
 const kad_peer_id *kad__simulator_id(const kad__simulator *s, uint32_t number) {
   return kad_key_pair_peer_id(s->hosts[number]->identity);
+}
+
+void kad__simulator_firewall(kad__simulator *s, uint32_t number, bool on) {
+  s->hosts[number]->walled = on;
 }
 
 void kad__simulator_crash(kad__simulator *s, uint32_t number) {

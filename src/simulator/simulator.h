@@ -25,6 +25,8 @@ typedef struct kad__simulator_config {
   kad_time retransmit;
   kad_time dial_timeout; /* until a dial to a crashed node fails */
   uint64_t unix_ns;      /* the wall clock at time 0 */
+  bool public_addresses; /* each host in a /16 of its own, from 11.0.0.0 on;
+                            else all in 10.0.0.0/8 */
 } kad__simulator_config;
 
 /* 10 to 100 ms, no loss, retransmission after 200 ms. */
@@ -56,6 +58,10 @@ void kad__simulator_crash(kad__simulator *s, uint32_t number);
 /* Cuts every link between the nodes below `border` and the others, or heals
  * them: what is sent meanwhile is lost. */
 void kad__simulator_partition(kad__simulator *s, uint32_t border, bool on);
+
+/* Nobody can dial the node any more, or again: a dial fails after its time, as
+ * at a router without a forwarded port. Connections stay. */
+void kad__simulator_firewall(kad__simulator *s, uint32_t number, bool on);
 
 /* Starts a request at a node; its events come from kad__simulator_poll. */
 int kad__simulator_start(kad__simulator *s, uint32_t number,
