@@ -29,7 +29,9 @@ typedef struct kad_dht_options {
   uint32_t bucket_size;   /**< k: peers in each bucket (20) */
   uint32_t replication;   /**< peers that a record goes to (20) */
   uint32_t parallelism;   /**< alpha: requests of one look-up at once (10) */
-  bool disjoint_paths;    /**< S/Kademlia: three look-ups that share no peer */
+  bool disjoint_paths;    /**< S/Kademlia: three look-ups that share no peer, and
+                               a table of those that all three lead to; against
+                               peers that lie, at a third more requests */
   kad_time query_timeout; /**< of the DHT's own queries, whole (5 min) */
   kad_time peer_timeout;  /**< for one peer, dialling included (10 s) */
   kad_time pending_timeout; /**< until a newcomer may take a dead peer's place
@@ -49,7 +51,7 @@ typedef struct kad_dht_options {
   kad_time bootstrap_throttle; /**< from the first peer of a short table to the
                                     automatic one (500 ms); NEVER: none */
   bool manual_inserts;         /**< peers enter by kad_node_add_address alone */
-  bool verify_peers;           /**< they enter after they have answered us */
+  bool trust_peers;            /**< they enter before they have answered us */
   kad_addresses addresses;
   bool optimistic_provide; /**< quicker, by the estimated network size */
 

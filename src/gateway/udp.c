@@ -28,6 +28,7 @@ void kad__udp_configure_dht(kad__dht_config *config) {
   config->parallelism = 3;
   config->record_ttl = KAD_HOUR;
   config->publication_interval = 40 * KAD_MINUTE;
+  config->trust_peers = true; /* a proof of its address is an answer */
 }
 
 int kad__udp_check_record(kad_bytes key, kad_bytes value) {

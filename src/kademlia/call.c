@@ -189,6 +189,17 @@ bool kad__call_probe(kad__dht *dht, kad__peer peer, kad_time now) {
   return true;
 }
 
+bool kad__call_awaits(const kad__dht *dht, kad__peer peer) {
+  for (uint32_t i = 0; i < dht->slot_count; i++) {
+    const kad__call *call = dht->slots[i];
+    if (call != NULL && call->peer == peer &&
+        call->state != KAD__CALL_CANCELLED && call->type != KAD__ADD_PROVIDER) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /* ---- handing out -------------------------------------------------------- */
 
 static void call_describe(kad__dht *dht, const kad__call *call,
@@ -236,11 +247,20 @@ kad__call_id kad__dht_poll_cancel(kad__dht *dht) {
 
 /* ---- ends --------------------------------------------------------------- */
 
+/* A lookup on several paths came by it. */
+static bool in_passing(const kad__call *call) {
+  return call->query != NULL && call->query->phase == KAD__PHASE_LOOKUP &&
+         call->query->lookup.config.paths > 1;
+}
+
 /* Nobody waits any more: the gateway is told if it knows of it. */
 static void call_abandon(kad__dht *dht, kad__call *call) {
   if (call->state == KAD__CALL_QUEUED) {
     call_free(dht, call);
     return;
+  }
+  if (in_passing(call)) {
+    kad__member_passed(dht, call->peer);
   }
   dht->probes -= call->query == NULL;
   call->query = NULL;
@@ -334,6 +354,9 @@ static void call_succeeded(kad__dht *dht, kad__call *call,
   kad__peer peer = call->peer;
   bool blank =
       query == NULL && call->type == KAD__FIND_NODE && reply->closer_count == 0;
+  if (in_passing(call)) {
+    kad__member_passed(dht, peer);
+  }
   kad__peer_ref(dht->book, peer);
   call_free(dht, call);
   kad__member_answered(dht, peer, blank, now);

@@ -62,8 +62,10 @@ typedef struct kad__dht_config {
   bool manual_inserts; /* peers enter the table by kad__dht_add_address only */
   bool filter_records; /* inbound records become events, nothing is stored */
   uint32_t caching;    /* closest peers without the record to give it: 1 */
-  bool verify_peers;   /* a FIND_NODE for its own id before it enters; once we
-                          know 20 peers it must name somebody */
+  bool trust_peers;    /* they enter as soon as they are confirmed. Else they
+                          have to answer first: a query, or a FIND_NODE for
+                          their own id; once we know 20 peers they must name
+                          somebody */
 
   /* NULL: a book of its own. Else borrowed, made with the same hash, outlives
    * the DHT; many DHTs of one thread may share it. */

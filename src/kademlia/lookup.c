@@ -5,6 +5,11 @@
 
 #include "base/alloc.h"
 
+/* So many of those that a peer named may keep silent, and more for each that
+ * answered, before it is no longer believed. */
+#define VAIN_MAX 3
+#define VAIN_PER_GOOD 3
+
 int kad__lookup_init(kad__lookup *lookup, const kad_allocator *allocator,
                      kad__peer_book *book, const kad__key *target,
                      const kad__lookup_config *config) {
@@ -89,18 +94,30 @@ static bool path_reserve(kad__lookup *l, kad__path *p) {
   return true;
 }
 
-/* Room for a newcomer at `at`; the farthest that was not asked makes way. */
-static bool path_make_room(kad__lookup *l, kad__path *p, uint32_t at) {
+/* One past the farthest in `state` of those from `at` on; `at` if none is. */
+static uint32_t path_farthest(const kad__path *p, uint32_t at, uint8_t state) {
+  uint32_t last = p->count;
+  while (last > at && p->list[last - 1].state != state) {
+    last--;
+  }
+  return last;
+}
+
+/* Room for a newcomer at `at`: the farthest makes way that is deferred, or else
+ * was not asked. */
+static bool path_make_room(kad__lookup *l, kad__path *p, uint32_t *at) {
   if (p->count < KAD__LOOKUP_CANDIDATES) {
     return path_reserve(l, p);
   }
-  uint32_t last = p->count;
-  while (last > at && p->list[last - 1].state > KAD__DEFERRED) {
-    last--;
+  uint32_t last = path_farthest(p, 0, KAD__DEFERRED);
+  if (last == 0) {
+    last = path_farthest(p, *at, KAD__HEARD);
+    if (last == *at) {
+      return false;
+    }
   }
-  if (last == at) {
-    return false;
-  }
+  *at -= last <= *at;
+  p->entries -= p->list[last - 1].entry;
   candidate_drop(l, &p->list[last - 1]);
   memmove(&p->list[last - 1], &p->list[last],
           (p->count - last) * sizeof p->list[0]);
@@ -108,38 +125,56 @@ static bool path_make_room(kad__lookup *l, kad__path *p, uint32_t at) {
   return true;
 }
 
-/* Told again: what is new is added, so that nobody can hide a peer by naming
- * false addresses first. Without memory, or once it was asked, nothing. */
-static void candidate_again(kad__lookup *l, kad__candidate *c,
-                            const kad__heard *heard) {
+/* What is new is added, so that nobody can hide a peer by naming false
+ * addresses first. Without memory, or once it was asked, nothing. */
+static void candidate_addresses(kad__lookup *l, kad__candidate *c,
+                                kad__list_id addresses) {
   uint8_t merged[KAD__LOOKUP_ADDRESSES];
   size_t len = 0;
   kad__list_id list;
-  if (heard->addresses == c->addresses || heard->addresses == 0 ||
+  if (addresses == c->addresses || addresses == 0 ||
       (c->state > KAD__DEFERRED && c->addresses != 0)) {
     return;
   }
   kad__list_merge(merged, sizeof merged, &len,
                   kad__list_bytes(l->book, c->addresses));
   kad__list_merge(merged, sizeof merged, &len,
-                  kad__list_bytes(l->book, heard->addresses));
+                  kad__list_bytes(l->book, addresses));
   if (kad__list_hold(l->book, &list, kad__bytes(merged, len)) == 0) {
     kad__list_unref(l->book, c->addresses);
     c->addresses = list;
   }
 }
 
+/* Where a candidate comes from. */
+typedef struct origin {
+  kad__peer peer; /* 0: the table */
+  uint16_t hops;
+} origin;
+
+/* Told again: somebody else's word restores what was put off for the first's
+ * fault. */
+static void candidate_again(kad__lookup *l, kad__candidate *c,
+                            const kad__heard *heard, origin from) {
+  candidate_addresses(l, c, heard->addresses);
+  if (c->state == KAD__DEFERRED && !heard->deferred && c->by != 0 &&
+      c->by != from.peer) {
+    c->state = KAD__HEARD;
+    c->by = from.peer;
+  }
+}
+
 /* True when the peer is new to the path. */
 static bool path_add(kad__lookup *l, kad__path *p, const kad__heard *heard,
-                     uint16_t hops, kad__key *distance) {
+                     origin from, kad__key *distance) {
   *distance =
       kad__key_distance(kad__peer_key(l->book, heard->peer), &l->target);
   uint32_t at = path_place(p, distance);
   if (at < p->count && kad__key_equal(&p->list[at].distance, distance)) {
-    candidate_again(l, &p->list[at], heard);
+    candidate_again(l, &p->list[at], heard, from);
     return false;
   }
-  if (!path_make_room(l, p, at)) {
+  if (!path_make_room(l, p, &at)) {
     return false;
   }
   memmove(&p->list[at + 1], &p->list[at], (p->count - at) * sizeof p->list[0]);
@@ -147,7 +182,8 @@ static bool path_add(kad__lookup *l, kad__path *p, const kad__heard *heard,
       (kad__candidate){.distance = *distance,
                        .peer = heard->peer,
                        .addresses = heard->addresses,
-                       .hops = hops,
+                       .by = from.peer,
+                       .hops = from.hops,
                        .state = heard->deferred ? KAD__DEFERRED : KAD__HEARD};
   p->count++;
   kad__peer_ref(l->book, heard->peer);
@@ -167,6 +203,7 @@ static bool path_full(const kad__lookup *l, const kad__path *p) {
 }
 
 static void path_ask(kad__path *p, kad__candidate *c, bool owned) {
+  p->entries -= c->entry && c->state == KAD__HEARD;
   c->state = KAD__WAITING;
   c->owned = owned;
   p->waiting++;
@@ -195,12 +232,26 @@ static kad__lookup_turn path_last_resort(const kad__lookup *l, kad__path *p,
   return KAD__LOOKUP_FINISHED;
 }
 
+static kad__candidate *path_entry(kad__path *p) {
+  for (uint32_t i = 0; i < p->count && p->entries > 0; i++) {
+    if (p->list[i].entry && p->list[i].state == KAD__HEARD) {
+      return &p->list[i];
+    }
+  }
+  return NULL;
+}
+
 static kad__lookup_turn path_next(kad__lookup *l, kad__path *p,
                                   kad__candidate **out) {
   if (p->finished) {
     return KAD__LOOKUP_FINISHED;
   }
   bool full = path_full(l, p);
+  kad__candidate *entry = path_entry(p);
+  if (entry != NULL) {
+    *out = entry;
+    return full ? KAD__LOOKUP_WAIT : KAD__LOOKUP_ASK;
+  }
   bool closest_answered = true;
   uint32_t answered = 0;
   for (uint32_t i = 0; i < p->count; i++) {
@@ -228,24 +279,58 @@ static uint32_t *state_count(kad__path *p, uint8_t state) {
                                : &p->lost;
 }
 
+/* What became of one that it named is credited to a peer. Whoever names mostly
+ * such as never answer makes them up, or is long out of date: what else it has
+ * named is put off, so that it costs a lookup a few questions and no more. With
+ * a single path all are believed: under heavy churn the honest are as wrong. */
+static void path_credit(kad__lookup *l, kad__path *p, kad__peer by, int good,
+                        int vain) {
+  kad__key distance;
+  kad__candidate *source = NULL;
+  if (by != 0 && l->config.paths > 1) {
+    distance = kad__key_distance(kad__peer_key(l->book, by), &l->target);
+    source = path_find(p, &distance);
+  }
+  if (source == NULL) {
+    return;
+  }
+  source->good = (uint8_t)(source->good + good);
+  source->vain = (uint8_t)(source->vain + vain);
+  if (vain <= 0 || source->vain <= VAIN_MAX + VAIN_PER_GOOD * source->good) {
+    return;
+  }
+  for (uint32_t i = 0; i < p->count; i++) {
+    if (p->list[i].by == by && p->list[i].state == KAD__HEARD) {
+      p->list[i].state = KAD__DEFERRED;
+    }
+  }
+}
+
 /* Leaves the states in which an answer counts; false when in none of them. A
  * path that has finished takes part too: others may wait for what it asked. */
-static bool path_settle(kad__path *p, kad__candidate *c, uint8_t state) {
+static bool path_settle(kad__lookup *l, kad__path *p, kad__candidate *c,
+                        uint8_t state) {
   if (!kad__candidate_open(c)) {
     return false;
   }
+  bool answered = state == KAD__ANSWERED;
+  bool late = c->state != KAD__WAITING;
   --*state_count(p, c->state);
   c->state = state;
-  p->answered += state == KAD__ANSWERED;
+  p->answered += answered;
+  path_credit(l, p, c->by, answered, !answered - late);
   return true;
 }
 
 /* From one open state to a later one. */
-static void path_delay(kad__path *p, kad__candidate *c, uint8_t state) {
+static void path_delay(kad__lookup *l, kad__path *p, kad__candidate *c,
+                       uint8_t state) {
   if (kad__candidate_open(c) && c->state < state) {
+    int vain = c->state == KAD__WAITING;
     --*state_count(p, c->state);
     ++*state_count(p, state);
     c->state = state;
+    path_credit(l, p, c->by, 0, vain);
   }
 }
 
@@ -260,7 +345,7 @@ static void path_progress(const kad__lookup *l, kad__path *p, bool progress) {
 
 /* Those that the answer named; progress is a new peer within the range of the
  * results so far. */
-static bool path_hear(kad__lookup *l, kad__path *p, uint16_t hops,
+static bool path_hear(kad__lookup *l, kad__path *p, origin from,
                       const kad__heard *heard, size_t count) {
   uint32_t results = l->config.results;
   bool progress = p->count < results;
@@ -268,7 +353,7 @@ static bool path_hear(kad__lookup *l, kad__path *p, uint16_t hops,
   kad__key range = p->list[border - 1].distance;
   for (size_t i = 0; i < count; i++) {
     kad__key distance;
-    if (path_add(l, p, &heard[i], hops, &distance)) {
+    if (path_add(l, p, &heard[i], from, &distance)) {
       progress = progress || kad__key_compare(&distance, &range) < 0;
     }
   }
@@ -277,26 +362,45 @@ static bool path_hear(kad__lookup *l, kad__path *p, uint16_t hops,
 
 static bool path_answered(kad__lookup *l, kad__path *p, kad__candidate *c,
                           const kad__heard *heard, size_t count) {
-  uint16_t hops = c->hops < UINT16_MAX ? (uint16_t)(c->hops + 1) : c->hops;
-  if (!path_settle(p, c, KAD__ANSWERED)) {
+  origin here = {c->peer, c->hops};
+  here.hops = (uint16_t)(here.hops + (here.hops < UINT16_MAX));
+  if (!path_settle(l, p, c, KAD__ANSWERED)) {
     return false;
   }
   if (!l->config.fixed) {
-    path_progress(l, p, path_hear(l, p, hops, heard, count));
+    path_progress(l, p, path_hear(l, p, here, heard, count));
   }
   return true;
 }
 
 /* ---- all paths ---------------------------------------------------------- */
 
+static const origin seeded = {.hops = 1};
+
 int kad__lookup_seed(kad__lookup *lookup, const kad__heard *heard) {
   for (uint32_t i = 0; i < lookup->config.paths; i++) {
     kad__path *p = &lookup->paths[i];
     kad__key distance;
-    if (!path_add(lookup, p, heard, 1, &distance) &&
+    if (!path_add(lookup, p, heard, seeded, &distance) &&
         path_find(p, &distance) == NULL && p->count < KAD__LOOKUP_CANDIDATES) {
       return KAD_E_NO_MEMORY;
     }
+  }
+  return 0;
+}
+
+int kad__lookup_seed_entry(kad__lookup *lookup, uint32_t path,
+                           const kad__heard *heard) {
+  kad__path *p = &lookup->paths[path];
+  kad__key distance;
+  path_add(lookup, p, heard, seeded, &distance);
+  kad__candidate *c = path_find(p, &distance);
+  if (c == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  if (c->state == KAD__HEARD && !c->entry) {
+    c->entry = true;
+    p->entries++;
   }
   return 0;
 }
@@ -320,9 +424,9 @@ static void adopt(kad__lookup *l, kad__path *p, kad__candidate *c,
   if (asked->state == KAD__ANSWERED) {
     path_answered(l, p, c, NULL, 0);
   } else if (asked->state == KAD__FAILED) {
-    path_settle(p, c, KAD__FAILED);
+    path_settle(l, p, c, KAD__FAILED);
   } else {
-    path_delay(p, c, asked->state);
+    path_delay(l, p, c, asked->state);
   }
 }
 
@@ -389,7 +493,7 @@ bool kad__lookup_failed(kad__lookup *lookup, kad__peer peer) {
   for (uint32_t i = 0; i < lookup->config.paths; i++) {
     kad__path *p = &lookup->paths[i];
     kad__candidate *c = path_find(p, &distance);
-    if (c != NULL && path_settle(p, c, KAD__FAILED)) {
+    if (c != NULL && path_settle(lookup, p, c, KAD__FAILED)) {
       accepted = accepted || c->owned;
     }
   }
@@ -401,7 +505,7 @@ static void delay(kad__lookup *l, kad__peer peer, uint8_t state) {
   for (uint32_t i = 0; i < l->config.paths; i++) {
     kad__candidate *c = path_find(&l->paths[i], &distance);
     if (c != NULL) {
-      path_delay(&l->paths[i], c, state);
+      path_delay(l, &l->paths[i], c, state);
     }
   }
 }

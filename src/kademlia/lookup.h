@@ -43,10 +43,14 @@ typedef struct kad__candidate {
   kad__key distance;
   kad__peer peer;
   kad__list_id addresses; /* as told in this lookup */
+  kad__peer by;           /* who named it, first or more credibly; 0: a seed */
   uint16_t hops;          /* length of the chain of answers that led to it */
   uint8_t state;
   bool owned;   /* this path asked it */
+  bool entry;   /* asked before any that is closer */
   uint8_t mark; /* for the query: what it said */
+  uint8_t vain; /* of those it named: silent or dead */
+  uint8_t good; /* and answered */
 } kad__candidate;
 
 typedef struct kad__path {
@@ -58,6 +62,7 @@ typedef struct kad__path {
   uint32_t lost;
   uint32_t answered;
   uint32_t no_progress;
+  uint32_t entries; /* not asked yet */
   bool stalled;
   bool last_resort; /* only deferred peers are left to ask */
   bool finished;
@@ -103,6 +108,11 @@ void kad__lookup_fini(kad__lookup *lookup);
 /* Adds a peer known at the start to every path, with references of its own.
  * KAD_E_NO_MEMORY. */
 int kad__lookup_seed(kad__lookup *lookup, const kad__heard *heard);
+
+/* Adds one to a single path, which asks it before all others: where the path
+ * begins is then not up to whoever filled the table around the target. */
+int kad__lookup_seed_entry(kad__lookup *lookup, uint32_t path,
+                           const kad__heard *heard);
 
 /* Whom to ask next. `*out` is borrowed until the lookup changes. */
 kad__lookup_turn kad__lookup_next(kad__lookup *lookup,

@@ -1,5 +1,5 @@
-/* Who is in the table. A peer enters when it is known to speak our protocol
- * (with `verify_peers`: when it has answered us), and leaves when it no longer
+/* Who is in the table. A peer enters when it speaks our protocol and has
+ * answered us (with `trust_peers`: without that), and leaves when it no longer
  * does, or has failed twice with a pause between while others answered. A peer
  * that failed rests: twice as long each time, it is asked only when nobody else
  * is left, and nobody is told of it. When nobody answers at all the fault is
@@ -197,7 +197,21 @@ static kad__routing_update enter(kad__dht *dht, kad__peer peer,
 
 /* Somebody who knows nobody is no help, unless we are as poor ourselves. */
 static bool proves_useful(const kad__dht *dht, bool blank) {
-  return !blank || !dht->config.verify_peers || dht->table.size < KAD__K;
+  return !blank || dht->config.trust_peers || dht->table.size < KAD__K;
+}
+
+/* It speaks our protocol, and we know where it is. */
+static bool is_confirmed(const kad__dht *dht, const kad__recent_item *item) {
+  return dht->config.no_addresses ||
+         (item != NULL && (item->flags & KAD__RECENT_CONNECTED) != 0 &&
+          item->value != 0);
+}
+
+/* Liars name liars, so a lookup meets more of them on its way than there are;
+ * at its end it does not, unless it was deceived on all paths. Whom it came by
+ * enters only as one of the closest. */
+static bool has_passed(const kad__recent_item *item) {
+  return item != NULL && (item->flags & KAD__RECENT_PASSED) != 0;
 }
 
 void kad__member_answered(kad__dht *dht, kad__peer peer, bool blank,
@@ -205,10 +219,8 @@ void kad__member_answered(kad__dht *dht, kad__peer peer, bool blank,
   kad__recent_item *item = recent_of(dht, peer);
   kad__entry *entry = entry_of(dht, peer);
   kad__list_id addresses = item == NULL ? 0 : item->value;
-  bool confirmed =
-      dht->config.no_addresses ||
-      (item != NULL && (item->flags & KAD__RECENT_CONNECTED) != 0 &&
-       addresses != 0);
+  bool may_enter = is_confirmed(dht, item) && !dht->config.manual_inserts &&
+                   !has_passed(item) && proves_useful(dht, blank);
   if (item != NULL) {
     item->failures = 0;
     item->at = 0;
@@ -220,9 +232,24 @@ void kad__member_answered(kad__dht *dht, kad__peer peer, bool blank,
   }
   if (entry != NULL) {
     entry_alive(dht, entry, now);
-  } else if (confirmed && !dht->config.manual_inserts &&
-             proves_useful(dht, blank)) {
+  } else if (may_enter) {
     enter(dht, peer, addresses, true, ANSWERED, now);
+  }
+}
+
+void kad__member_passed(kad__dht *dht, kad__peer peer) {
+  kad__recent_item *item =
+      entry_of(dht, peer) != NULL ? NULL : recent_hold(dht, peer);
+  if (item != NULL) {
+    item->flags |= KAD__RECENT_PASSED;
+  }
+}
+
+void kad__member_found(kad__dht *dht, kad__peer peer, kad_time now) {
+  const kad__recent_item *item = recent_of(dht, peer);
+  if (entry_of(dht, peer) == NULL && is_confirmed(dht, item) &&
+      !dht->config.manual_inserts) {
+    enter(dht, peer, item == NULL ? 0 : item->value, true, ANSWERED, now);
   }
 }
 
@@ -362,9 +389,11 @@ static int confirm_outside(kad__dht *dht, kad__peer peer, kad_bytes address,
   return 0;
 }
 
+/* The answer to a call that is under way proves as much as a probe. */
 static void verify(kad__dht *dht, kad__peer peer, kad_time now) {
   kad__recent_item *item = recent_of(dht, peer);
-  if (item != NULL && (item->flags & KAD__RECENT_PROBED) == 0 &&
+  if (item != NULL && !has_passed(item) &&
+      (item->flags & KAD__RECENT_PROBED) == 0 && !kad__call_awaits(dht, peer) &&
       kad__call_probe(dht, peer, now)) {
     item->flags |= KAD__RECENT_PROBED;
   }
@@ -392,12 +421,12 @@ static void newcomer(kad__dht *dht, kad__peer peer, kad__list_id list,
   if (list == 0 && !dht->config.no_addresses) {
     routing_event(dht, KAD__DHT_UNROUTABLE, peer, 0, 0);
   } else if (dht->config.manual_inserts ||
-             (dht->config.verify_peers && !has_place(dht, peer, list))) {
+             (!dht->config.trust_peers && !has_place(dht, peer, list))) {
     routing_event(dht, KAD__DHT_ROUTABLE, peer, list, 0);
-  } else if (dht->config.verify_peers) {
-    verify(dht, peer, now);
-  } else {
+  } else if (dht->config.trust_peers) {
     enter(dht, peer, list, true, CONFIRMED, now);
+  } else {
+    verify(dht, peer, now);
   }
 }
 

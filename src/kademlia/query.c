@@ -139,6 +139,24 @@ static void seed(kad__dht *dht, kad__query *q, const kad__table_filter *filter,
   }
 }
 
+/* All but the first of several paths begin at peers anywhere in the table. The
+ * closest to the target are in one bucket or two; who got there first may have
+ * filled those with his like, and would stand at the beginning of every path.
+ */
+static void seed_entries(kad__dht *dht, kad__query *q, kad_time now) {
+  for (uint32_t p = 1; p < q->lookup.config.paths; p++) {
+    for (uint32_t i = 0; i < q->lookup.config.parallelism; i++) {
+      const kad__entry *e = kad__table_at(
+          &dht->table, kad_random_below(dht->config.random, dht->table.size));
+      kad__heard heard = {.peer = e->peer};
+      if ((e->flags & KAD__ENTRY_FAILED) == 0 &&
+          !kad__member_resting(dht, e->peer, now)) {
+        (void)kad__lookup_seed_entry(&q->lookup, p, &heard);
+      }
+    }
+  }
+}
+
 int kad__query_look(kad__dht *dht, kad__query *q, const kad__key *target,
                     uint32_t results, kad_time now) {
   uint32_t paths = dht->config.disjoint_paths ? KAD__DISJOINT_PATHS : 1;
@@ -160,6 +178,9 @@ int kad__query_look(kad__dht *dht, kad__query *q, const kad__key *target,
   seed(dht, q, &healthy, count, now);
   if (kad__lookup_size(&q->lookup) < count) {
     seed(dht, q, &failed, count - kad__lookup_size(&q->lookup), now);
+  }
+  if (dht->table.size > count) {
+    seed_entries(dht, q, now);
   }
   return 0;
 }
@@ -266,13 +287,27 @@ static void ask(kad__dht *dht, kad__query *q, const kad__candidate *c,
   trace(dht, q, KAD__DHT_ASKED, peer, 0, NULL, now);
 }
 
+/* The closest to any point are a sample of the network that nobody chose. */
+static void admit_closest(kad__dht *dht, const kad__query *q, kad_time now) {
+  const kad__candidate *results[KAD__RESULTS_MAX];
+  size_t count =
+      kad__lookup_results(&q->lookup, results, q->lookup.config.results);
+  for (size_t i = 0; i < count; i++) {
+    kad__member_found(dht, results[i]->peer, now);
+  }
+}
+
 /* The lookup came to its end by itself: what it found says how dense the
- * network is, unless it was a refresh that left out whom we know. */
-static void learn_size(kad__dht *dht, const kad__query *q, kad_time now) {
-  if (q->phase == KAD__PHASE_LOOKUP && !kad__query_satisfied(q) &&
-      kad__query_class_of(q->kind)->ask == KAD__FIND_NODE &&
-      (!q->bootstrap.refreshing || kad__lookup_exhaustive(&q->lookup))) {
+ * network is, and who is there. */
+static void learn(kad__dht *dht, const kad__query *q, kad_time now) {
+  if (q->phase != KAD__PHASE_LOOKUP || kad__query_satisfied(q)) {
+    return;
+  }
+  if (kad__query_class_of(q->kind)->ask == KAD__FIND_NODE) {
     kad__size_learn(dht, &q->lookup, now);
+  }
+  if (q->lookup.config.paths > 1) {
+    admit_closest(dht, q, now);
   }
 }
 
@@ -293,7 +328,7 @@ void kad__query_pump(kad__dht *dht, kad__query *q, kad_time now) {
       ask(dht, q, c, now);
       continue;
     }
-    learn_size(dht, q, now);
+    learn(dht, q, now);
     if (!phase_over(dht, q, now)) {
       return;
     }

@@ -9,9 +9,10 @@
 #include "kadmium/types.h"
 
 enum kad__recent_flag {
-  KAD__RECENT_CONNECTED = 1,  /* speaks our protocol */
-  KAD__RECENT_PROBED = 2,     /* a probe is on its way */
-  KAD__RECENT_UNSUPPORTED = 4 /* does not speak our protocol */
+  KAD__RECENT_CONNECTED = 1,   /* speaks our protocol */
+  KAD__RECENT_PROBED = 2,      /* a probe is on its way */
+  KAD__RECENT_UNSUPPORTED = 4, /* does not speak our protocol */
+  KAD__RECENT_PASSED = 8       /* a lookup on several paths came by it */
 };
 
 typedef struct kad__recent_item {

@@ -252,6 +252,10 @@ kad_bytes kad__member_addresses(const kad__dht *dht, kad__peer peer);
 /* It answered a call of ours. `blank`: it was probed and named nobody. */
 void kad__member_answered(kad__dht *dht, kad__peer peer, bool blank,
                           kad_time now);
+/* A lookup on several paths asks it, or did; it has found it to be one of the
+ * closest that answer. */
+void kad__member_passed(kad__dht *dht, kad__peer peer);
+void kad__member_found(kad__dht *dht, kad__peer peer, kad_time now);
 /* A call to it failed with `error`. */
 void kad__member_failed(kad__dht *dht, kad__peer peer, int error, kad_time now);
 /* It failed lately: whoever can wait leaves it alone. */
@@ -271,6 +275,8 @@ int kad__call_start(kad__dht *dht, kad__query *query, kad__peer peer,
 /* FIND_NODE for the peer's own id, unless enough probes are under way; true
  * when it was queued. */
 bool kad__call_probe(kad__dht *dht, kad__peer peer, kad_time now);
+/* True while a call to it may bring an answer. */
+bool kad__call_awaits(const kad__dht *dht, kad__peer peer);
 /* Gives up all calls of a query. */
 void kad__calls_cancel(kad__dht *dht, kad__query *query);
 void kad__calls_tick(kad__dht *dht, kad_time now);

@@ -487,6 +487,15 @@ size_t kad__table_count_between(const kad__table *table,
   return count;
 }
 
+const kad__entry *kad__table_at(const kad__table *table, uint64_t n) {
+  const kad__bucket *b = table->buckets;
+  while (n >= b->count) {
+    n -= b->count;
+    b++;
+  }
+  return &b->entries[n];
+}
+
 int kad__table_deepest(const kad__table *table) {
   for (uint32_t i = table->bucket_count; i > 0; i--) {
     if (table->buckets[i - 1].count > 0) {

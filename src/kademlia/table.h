@@ -127,6 +127,8 @@ size_t kad__table_closest(const kad__table *table, kad__near *out, size_t cap,
  * whose last call failed do not count. */
 size_t kad__table_count_between(const kad__table *table,
                                 const kad__key *target);
+/* The `n`-th of all entries; `n` is below `size`. */
+const kad__entry *kad__table_at(const kad__table *table, uint64_t n);
 /* The number of the deepest bucket that is not empty; -1 when all are. */
 int kad__table_deepest(const kad__table *table);
 

@@ -31,7 +31,7 @@ void kad__node_dht_options(kad__dht_config *config, const kad_dht_options *o) {
   set_time(&config->bootstrap_throttle, o->bootstrap_throttle);
   config->disjoint_paths = o->disjoint_paths;
   config->manual_inserts = o->manual_inserts;
-  config->verify_peers = o->verify_peers;
+  config->trust_peers = o->trust_peers;
   config->optimistic_provide = o->optimistic_provide;
   if (o->no_caching) {
     config->caching = 0;

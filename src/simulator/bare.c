@@ -42,6 +42,8 @@ void kad__bare_config_default(kad__bare_config *config) {
                                .latency_max = 90 * KAD_MILLISECOND,
                                .unreachable = 5 * KAD_SECOND};
   kad__dht_config_default(&config->dht);
+  /* Nobody lies here. */
+  config->dht.trust_peers = true;
 }
 
 /* ---- packets ------------------------------------------------------------- */

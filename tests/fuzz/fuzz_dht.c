@@ -385,7 +385,7 @@ static int begin(machine *m, const kad_allocator *allocator) {
   config.disjoint_paths = (options & 8) != 0;
   config.manual_inserts = (options & 16) != 0;
   config.filter_records = (options & 32) != 0;
-  config.verify_peers = (options & 64) != 0;
+  config.trust_peers = (options & 64) != 0;
   config.no_addresses = (options & 128) != 0;
   config.max_recent = 16;
   uint8_t more = next(m);

@@ -62,7 +62,6 @@ static void test_silent_half(void **state) {
   net n;
   const uint32_t honest = 40;
   net_init(&n, test_seed("silent_half"));
-  n.config.verify_peers = true;
   n.config.bucket_size = 2 * honest;
   build(&n, honest);
   double before = lookups(&n, honest);

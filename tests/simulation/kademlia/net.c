@@ -195,8 +195,19 @@ static void fail_later(net *n, uint32_t node, kad__call_id call, int error,
   send_packet(n, p, delay);
 }
 
+/* Nobody is there, nor says so. */
+static bool leads_nowhere(const kad__dht_call *call) {
+  kad_bytes rest = call->addresses;
+  kad_bytes address;
+  return kad__addresses_next(&rest, &address) && address.len == 8 &&
+         memcmp(address.data, "hole", 4) == 0;
+}
+
 static void take_call(net *n, net_node *node, const kad__dht_call *call) {
   int to = route(n, call);
+  if (to < 0 && leads_nowhere(call)) {
+    return;
+  }
   if (to < 0) {
     fail_later(n, node->index, call->id, KAD_E_NO_ADDRESS, KAD_SECOND);
     return;

@@ -304,7 +304,7 @@ static void test_unreachable_peers_stay_outside(void **state) {
   one o;
   kad__dht_call call;
   one_setup(&o);
-  o.config.verify_peers = true;
+  o.config.trust_peers = false;
   one_start(&o);
   for (unsigned round = 0; round < 3; round++) {
     for (unsigned i = 1; i <= 200; i++) {

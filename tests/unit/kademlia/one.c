@@ -56,6 +56,7 @@ void one_setup(one *o) {
   o->config.liveness_interval = KAD_TIME_NEVER;
   o->config.slow_timeout = KAD_TIME_NEVER;
   o->config.muted_events = 0;
+  o->config.trust_peers = true;
 }
 
 void one_start(one *o) {

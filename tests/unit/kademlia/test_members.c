@@ -237,7 +237,7 @@ static void test_verified_peers(void **state) {
   (void)state;
   one o;
   one_setup(&o);
-  o.config.verify_peers = true;
+  o.config.trust_peers = false;
   one_start(&o);
   confirm(&o, 3);
   assert_int_equal(kad__dht_table_size(o.dht), 0);
@@ -257,12 +257,67 @@ static void test_verified_peers(void **state) {
   one_fini(&o);
 }
 
+/* An answer to a call that is under way is proof enough. */
+static void test_verified_by_a_query(void **state) {
+  (void)state;
+  one o;
+  kad__query_id id;
+  one_setup(&o);
+  o.config.trust_peers = false;
+  one_start(&o);
+  one_add(&o, 1);
+  assert_ok(kad__dht_find_closest(o.dht, &id, one_id(4), 20, o.now));
+  kad__dht_call call = one_call(&o);
+  one_closer(&o, &call, (unsigned[]){5}, 1);
+  call = one_call(&o);
+  assert_int_equal(one_peer_of(&call), 5);
+  confirm(&o, 5);
+  one_no_call(&o);
+  assert_false(present(&o, 5));
+  one_empty(&o, &call);
+  assert_true(present(&o, 5));
+  one_fini(&o);
+}
+
+/* With disjoint paths only the closest that a lookup has found enter; not whom
+ * it came by, whether that answered or was still being asked. */
+static void test_passers_by_stay_outside(void **state) {
+  (void)state;
+  one o;
+  kad__query_id id;
+  one_setup(&o);
+  o.config.trust_peers = false;
+  o.config.disjoint_paths = true;
+  one_start(&o);
+  one_add(&o, 1);
+  assert_ok(kad__dht_find_closest(o.dht, &id, one_id(4), 1, o.now));
+  kad__dht_call call = one_call(&o);
+  one_closer(&o, &call, (unsigned[]){12, 6}, 2);
+  for (int i = 0; i < 2; i++) {
+    call = one_call(&o);
+    confirm(&o, one_peer_of(&call));
+    one_closer(&o, &call, (unsigned[]){20}, 1);
+    assert_false(present(&o, 12) || present(&o, 6));
+  }
+  call = one_call(&o);
+  assert_int_equal(one_peer_of(&call), 20);
+  confirm(&o, 20);
+  one_empty(&o, &call);
+  assert_int_equal(one_ended(&o, id).error, 0);
+  assert_true(present(&o, 20));
+  assert_false(present(&o, 12) || present(&o, 6));
+  /* Nor when they come to us: we have met them on somebody else's word. */
+  confirm(&o, 12);
+  one_no_call(&o);
+  one_fini(&o);
+}
+
 /* Once we know many, who names nobody is no help. */
 static void test_blank_peers(void **state) {
   (void)state;
   one o;
   one_setup(&o);
-  o.config.verify_peers = true;
+  o.config.trust_peers = false;
   one_start(&o);
   for (unsigned i = 1; i <= 20; i++) {
     one_add(&o, i);
@@ -284,7 +339,7 @@ static void test_probes_are_bounded(void **state) {
   kad__dht_call call;
   int count = 0;
   one_setup(&o);
-  o.config.verify_peers = true;
+  o.config.trust_peers = false;
   one_start(&o);
   for (unsigned i = 1; i < 200; i++) {
     confirm(&o, i);
@@ -633,6 +688,8 @@ int main(void) {
       cmocka_unit_test(test_pending_in_vain),
       cmocka_unit_test(test_pending_takes_a_free_place),
       cmocka_unit_test(test_verified_peers),
+      cmocka_unit_test(test_verified_by_a_query),
+      cmocka_unit_test(test_passers_by_stay_outside),
       cmocka_unit_test(test_blank_peers),
       cmocka_unit_test(test_probes_are_bounded),
       cmocka_unit_test(test_dead_peers_leave),
