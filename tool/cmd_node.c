@@ -46,6 +46,16 @@ static void say_failure(daemon_state *d, const kad_event *event,
             kad_strerror(event->error));
 }
 
+static void say_reach(daemon_state *d, const kad_event *event,
+                      const char *what) {
+  char text[KAD_MULTIADDR_TEXT_MAX];
+  kad_bytes list = event->addresses;
+  kad_bytes address;
+  if (kad_addresses_next(&list, &address)) {
+    tool_note(&d->out, "%s %s", what, tool_address_text(text, address));
+  }
+}
+
 /* What a person wants to see of the node's life. */
 static void say(daemon_state *d, const kad_event *event) {
   char id[KAD_PEER_ID_TEXT_MAX];
@@ -59,6 +69,12 @@ static void say(daemon_state *d, const kad_event *event) {
       break;
     case KAD_EVENT_MODE:
       tool_note(&d->out, "now a %s", event->server ? "server" : "client");
+      break;
+    case KAD_EVENT_REACHABLE:
+      say_reach(d, event, "reachable at");
+      break;
+    case KAD_EVENT_UNREACHABLE:
+      say_reach(d, event, "not reachable at");
       break;
     case KAD_EVENT_IDENTIFIED:
       if (d->out.verbose) {

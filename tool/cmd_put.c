@@ -66,11 +66,12 @@ int tool_put(const tool_options *options) {
     return TOOL_USAGE;
   }
   kad_request request =
-      KAD_REQUEST_INIT(options->has_to ? KAD_PUT_TO : KAD_PUT);
+      KAD_REQUEST_INIT(options->to_count > 0 ? KAD_PUT_TO : KAD_PUT);
   request.key = tool_key_bytes(&key);
   request.value = (kad_bytes){value.bytes, value.len};
   request.quorum = options->quorum;
-  request.peer = options->to;
+  request.peers = options->to;
+  request.peer_count = options->to_count;
   int status =
       tool_session_store(options, &request, "storing the record", "stored at");
   free(value.bytes);

@@ -132,8 +132,8 @@ static bool read_quorum(tool_options *o, const char *value) {
 }
 
 static bool read_to(tool_options *o, const char *value) {
-  o->has_to = true;
-  return kad_peer_id_parse(&o->to, value) == 0;
+  return o->to_count < TOOL_LIST_MAX &&
+         kad_peer_id_parse(&o->to[o->to_count++], value) == 0;
 }
 
 /* A number with ms, s, m or h; seconds without. */
@@ -187,6 +187,11 @@ static bool set_decode(tool_options *o, const char *value) {
   return o->decode = true;
 }
 
+static bool set_no_autonat(tool_options *o, const char *value) {
+  (void)value;
+  return o->no_autonat = true;
+}
+
 static bool set_quiet(tool_options *o, const char *value) {
   (void)value;
   return o->quiet = true;
@@ -220,10 +225,13 @@ static const spec specs[] = {
      TOOL_TAKES_LISTEN, read_announce},
     {"--mode", "MODE", "auto, client or server (auto)", TOOL_TAKES_LISTEN,
      read_mode},
+    {"--no-autonat", NULL, "neither ask others to dial us nor dial for them",
+     TOOL_TAKES_LISTEN, set_no_autonat},
     {"--count", "N", "how many", TOOL_TAKES_COUNT, read_count},
     {"--quorum", "Q", "one, majority, all or a number (one)", TOOL_TAKES_QUORUM,
      read_quorum},
-    {"--to", "PEER", "store at this peer alone", TOOL_TAKES_TO, read_to},
+    {"--to", "PEER", "store at this peer alone (repeatable)", TOOL_TAKES_TO,
+     read_to},
     {"--decode", NULL, "show what is in a record of /ipns or /pk",
      TOOL_TAKES_DECODE, set_decode},
     {"--sequence", "N", "its number (one more than that of the latest record)",

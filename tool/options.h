@@ -43,8 +43,9 @@ typedef struct tool_options {
   uint32_t nodes;
   kad_quorum quorum;
   bool has_quorum;
-  kad_peer_id to;
-  bool has_to;
+  kad_peer_id to[TOOL_LIST_MAX];
+  size_t to_count;
+  bool no_autonat;
   bool decode;
   uint64_t sequence;
   bool has_sequence;

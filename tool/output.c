@@ -269,6 +269,12 @@ json_t *tool_event_json(const kad_event *event) {
                        strings_json(event->protocols), "addrs",
                        addresses_json(event->addresses), "observed",
                        address_json(event->observed));
+    case KAD_EVENT_REACHABLE:
+      return json_pack("{s:s, s:o}", "type", "reachable", "addrs",
+                       addresses_json(event->addresses));
+    case KAD_EVENT_UNREACHABLE:
+      return json_pack("{s:s, s:o}", "type", "unreachable", "addrs",
+                       addresses_json(event->addresses));
     case KAD_EVENT_MODE:
       return json_pack("{s:s, s:s}", "type", "mode", "mode",
                        event->server ? "server" : "client");

@@ -53,9 +53,9 @@ static void ignore(tool_session *session, const kad_event *event) {
  * sent to it. */
 static bool run_store(tool_session *session, const kad_request *request,
                       const char **what, kad_event *end) {
-  if (request->operation == KAD_PUT_TO) {
+  for (size_t i = 0; i < request->peer_count; i++) {
     kad_request find = KAD_REQUEST_INIT(KAD_FIND_PEER);
-    find.peer = request->peer;
+    find.peer = request->peers[i];
     if (!tool_session_run(session, &find, ignore, end)) {
       return false;
     }

@@ -55,6 +55,7 @@ void tool_node_options(kad_node_options *out, const tool_options *options,
   out->identity = identity;
   out->protocol = options->protocol;
   out->mode = options->mode;
+  out->no_autonat = options->no_autonat;
   out->listen = options->listen.items;
   out->listen_count = options->listen.count;
   out->announce = options->announce.items;

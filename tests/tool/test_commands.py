@@ -124,6 +124,14 @@ class Commands(unittest.TestCase):
         lines, _ = self.run_json("get", "for one")
         self.assertEqual(lines[0]["from"], peer)
 
+    def test_put_to_several(self):
+        peers = [node.id for node in self.network.nodes[1:3]]
+        _, end = self.run_json("put", "for two", "value", "--to", peers[0],
+                               "--to", peers[1], "--quorum", "all")
+        self.assertEqual(end["stored"], 2)
+        lines, _ = self.run_json("get", "for two")
+        self.assertIn(lines[0]["from"], peers)
+
     def test_unicode(self):
         self.run_ok("put", "schlüssel 🔑", "wert ✓")
         self.assertEqual(self.run_ok("get", "schlüssel 🔑").text, "wert ✓")
