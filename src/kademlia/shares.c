@@ -279,8 +279,11 @@ uint32_t kad__crowd_slot(const uint64_t secret[2], uint64_t group) {
 }
 
 void kad__crowd_add(kad__crowd *crowd, uint32_t slot) {
-  crowd->counts[slot]++;
-  if (crowd->counts[slot] > crowd->counts[crowd->largest]) {
+  uint32_t n = ++crowd->counts[slot];
+  uint32_t most = crowd->counts[crowd->largest];
+  /* Whoever comes first in the secret order of slots, not who came first:
+   * stores need not walk in any order. */
+  if (n > most || (n == most && slot < crowd->largest)) {
     crowd->largest = slot;
   }
 }

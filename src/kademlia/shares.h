@@ -88,7 +88,7 @@ kad__share *kad__shares_victim(const kad__shares *shares, kad_bytes source,
 
 /* Begins as zeros. */
 typedef struct kad__crowd {
-  uint32_t largest; /* the slot that first had the most */
+  uint32_t largest; /* the first slot of those that have most */
   uint32_t counts[KAD__CROWD_SLOTS];
 } kad__crowd;
 

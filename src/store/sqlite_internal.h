@@ -59,7 +59,7 @@
   X(PROVIDER_SHARED, "SELECT 1 FROM providers"                                 \
     " WHERE key = ?1 AND own = 0 AND id <> ?2 LIMIT 1")                        \
   X(PROVIDER_OTHERS, "SELECT id, provider, network FROM providers"             \
-    " WHERE key = ?1 AND own = 0 ORDER BY id")                                 \
+    " WHERE key = ?1 AND own = 0")                                             \
   X(PROVIDER_PUT, "INSERT INTO providers"                                      \
     "(own, expires, sum, key, provider, addresses, network)"                   \
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"                                        \
@@ -102,6 +102,7 @@ typedef struct kad__sqlite_store {
   kad__sql_slot walked;
   kad__sql_slot listed;
   kad__sql_slot provided;
+  kad__sql_slot holders;
 } kad__sqlite_store;
 
 /* What the books need to know of a record that is on disk. */

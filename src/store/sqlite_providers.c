@@ -226,50 +226,53 @@ static uint64_t rank_of(const kad__sqlite_store *m, kad_bytes provider) {
   return kad__siphash(m->config.secret, provider);
 }
 
+/* One that has a place of a full key. */
+typedef struct holder {
+  int64_t id;
+  uint64_t rank;
+  uint32_t slot;
+} holder;
+
 static uint32_t slot_of(const kad__sqlite_store *m, uint64_t network) {
   return kad__crowd_slot(m->config.secret, network);
 }
 
-/* The slot of the network of which one makes way in a full key. */
-static int victim_slot(kad__sqlite_store *m, uint32_t *slot, kad_bytes key) {
-  kad__crowd crowd = {0};
+/* Reads all holders of places of `key` into `m->holders`. */
+static int read_holders(kad__sqlite_store *m, kad__crowd *crowd,
+                        kad_bytes key) {
   sqlite3_stmt *s = kad__sql_begin(m, KAD__SQL_PROVIDER_OTHERS);
-  int result;
+  int error = kad__sql_slot_begin(m, &m->holders, 0);
+  int result = 0;
   kad__sql_bind(s, 1, key);
-  while ((result = kad__sql_step(m, s)) == 1) {
-    kad__crowd_add(&crowd, slot_of(m, (uint64_t)sqlite3_column_int64(s, 2)));
+  while (error == 0 && (result = kad__sql_step(m, s)) == 1) {
+    holder h = {.id = sqlite3_column_int64(s, 0),
+                .rank = rank_of(m, kad__sql_column(s, 1)),
+                .slot = slot_of(m, (uint64_t)sqlite3_column_int64(s, 2))};
+    kad__crowd_add(crowd, h.slot);
+    error = kad__sql_slot_append(m, &m->holders, kad__bytes(&h, sizeof h));
   }
   kad__sql_end(s);
-  *slot = kad__crowd_victim(&crowd, *slot);
-  return result;
+  return error != 0 ? error : result;
 }
 
-/* Of a key's records of others in a slot: the one that comes last in the secret
- * order. */
-static int last_in_order(kad__sqlite_store *m, int64_t *id, uint64_t *rank,
-                         kad_bytes key, uint32_t slot) {
-  sqlite3_stmt *s = kad__sql_begin(m, KAD__SQL_PROVIDER_OTHERS);
-  int result;
-  *id = 0;
-  *rank = 0;
-  kad__sql_bind(s, 1, key);
-  while ((result = kad__sql_step(m, s)) == 1) {
-    uint64_t r = rank_of(m, kad__sql_column(s, 1));
-    bool inside = slot_of(m, (uint64_t)sqlite3_column_int64(s, 2)) == slot;
-    if (inside && (*id == 0 || r > *rank)) {
-      *id = sqlite3_column_int64(s, 0);
-      *rank = r;
+/* Of those of a slot: the one that comes last in the secret order; its id is 0
+ * when there is none. */
+static holder last_in_order(const kad__sqlite_store *m, uint32_t slot) {
+  holder last = {0};
+  for (size_t at = 0; at < m->holders.len; at += sizeof last) {
+    holder h;
+    memcpy(&h, m->holders.data + at, sizeof h);
+    if (h.slot == slot && (last.id == 0 || h.rank > last.rank)) {
+      last = h;
     }
   }
-  kad__sql_end(s);
-  return result;
+  return last;
 }
 
 static int key_make_room(kad__sqlite_store *m, const kad__provider *record) {
   int64_t own;
   int64_t count = count_of(m, record->key, &own);
-  int64_t id;
-  uint64_t rank;
+  kad__crowd crowd = {0};
   kad__sql_meta victim;
   if (count < 0) {
     return (int)count;
@@ -277,16 +280,18 @@ static int key_make_room(kad__sqlite_store *m, const kad__provider *record) {
   if (count - own < m->config.limits.max_providers_per_key) {
     return 0;
   }
-  uint32_t own_slot = slot_of(m, record->group);
-  uint32_t slot = own_slot;
-  int error = victim_slot(m, &slot, record->key);
-  error = error != 0 ? error : last_in_order(m, &id, &rank, record->key, slot);
-  bool same = slot == own_slot;
-  if (error == 0 &&
-      (id == 0 || (same && rank <= rank_of(m, record->provider)))) {
-    error = KAD_E_STORE_FULL;
+  int error = read_holders(m, &crowd, record->key);
+  if (error != 0) {
+    return error;
   }
-  error = error != 0 ? error : meta_by_id(m, &victim, id);
+  uint32_t own_slot = slot_of(m, record->group);
+  uint32_t slot = kad__crowd_victim(&crowd, own_slot);
+  holder last = last_in_order(m, slot);
+  bool stays = slot == own_slot && last.rank <= rank_of(m, record->provider);
+  if (last.id == 0 || stays) {
+    return KAD_E_STORE_FULL;
+  }
+  error = meta_by_id(m, &victim, last.id);
   return error != 0 ? error : drop(m, &victim);
 }
 

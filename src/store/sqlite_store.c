@@ -311,7 +311,8 @@ static kad_time sqlite_deadline(const kad__store *s) {
 static void sqlite_free(kad__store *s) {
   kad__sqlite_store *m = kad__sqlite_self(s);
   kad_allocator allocator = m->allocator;
-  kad__sql_slot *slots[] = {&m->got, &m->walked, &m->listed, &m->provided};
+  kad__sql_slot *slots[] = {&m->got, &m->walked, &m->listed, &m->provided,
+                            &m->holders};
   for (size_t i = 0; i < KAD__SQL_COUNT; i++) {
     (void)sqlite3_finalize(m->statements[i]);
   }
