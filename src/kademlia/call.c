@@ -379,6 +379,7 @@ int kad__dht_replied(kad__dht *dht, kad__call_id id, const kad__message *reply,
   }
   dht->counters.replies++;
   dht->last_reply = now;
+  dht->alone_since = KAD_TIME_NEVER;
   learn_time(dht, now - call->started);
   call_succeeded(dht, call, reply, now);
   return 0;

@@ -72,6 +72,7 @@ static int dht_init(kad__dht *dht, kad_time now) {
   dht->bootstrap_periodic = kad__time_add(now, dht->config.bootstrap_interval);
   dht->bootstrap_automatic = KAD_TIME_NEVER;
   dht->next_upkeep = KAD_TIME_NEVER;
+  dht->alone_since = KAD_TIME_NEVER;
   kad__jobs_init(dht, now);
   return 0;
 }

@@ -221,6 +221,9 @@ kad__routing_update kad__dht_add_address(kad__dht *dht, kad_bytes peer,
 bool kad__dht_remove_address(kad__dht *dht, kad_bytes peer, kad_bytes address);
 bool kad__dht_remove_peer(kad__dht *dht, kad_bytes peer);
 size_t kad__dht_table_size(const kad__dht *dht);
+/* Since when calls have failed and nobody was heard of; KAD_TIME_NEVER when
+ * somebody was. */
+kad_time kad__dht_alone_since(const kad__dht *dht);
 
 /* Local knowledge, closest first: up to `cap` peers for a key (not hashed yet),
  * without `source` (may be empty). Borrowed until the DHT is next called. */

@@ -320,6 +320,7 @@ void kad__member_failed(kad__dht *dht, kad__peer peer, int error,
     kad__dht_peer_unsupported(dht, kad__peer_id(dht->book, peer), now);
     return;
   }
+  dht->alone_since = kad__time_min(dht->alone_since, now);
   bool counts = rest(dht, peer, now);
   kad__entry *entry = entry_of(dht, peer);
   if (entry != NULL) {
@@ -464,6 +465,7 @@ int kad__dht_peer_confirmed(kad__dht *dht, kad_bytes id, kad_bytes address,
   if (!kad__dht_accepts(dht, address)) {
     address = (kad_bytes){0};
   }
+  dht->alone_since = KAD_TIME_NEVER;
   error = confirm(dht, peer, address, now);
   kad__peer_unref(dht->book, peer);
   return error;
@@ -616,6 +618,10 @@ bool kad__dht_remove_peer(kad__dht *dht, kad_bytes id) {
 
 size_t kad__dht_table_size(const kad__dht *dht) {
   return dht->table.size;
+}
+
+kad_time kad__dht_alone_since(const kad__dht *dht) {
+  return dht->alone_since;
 }
 
 /* ---- the clock ---------------------------------------------------------- */

@@ -176,6 +176,7 @@ struct kad__dht {
   kad_time smooth_time; /* of an answer, exponentially weighted */
   kad_time smooth_variation;
   kad_time last_reply;
+  kad_time alone_since; /* see kad__dht_alone_since */
 
   kad__map queries;
   kad__list query_list;

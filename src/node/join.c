@@ -1,13 +1,17 @@
 /* Joining a network: dial the contacts that we were given, wait until one of
  * them turns out to speak our protocol, then look up ourselves. A node whose
  * contacts are all down tries again, more and more patiently; requests that
- * wait are told after the first round. */
+ * wait are told after the first round. It does so, too, when those that it
+ * knows have all been silent for a while. */
 #include "kadmium/multiaddr.h"
 #include "node/node_internal.h"
 #include "wire/addresses.h"
 
 #define FIRST_PAUSE (2 * KAD_SECOND)
 #define LONGEST_PAUSE KAD_MINUTE
+/* Peers of the table are not asked for longer, when all that is asked fails,
+ * without the contacts being tried again. */
+#define PATIENCE_ALONE KAD_MINUTE
 /* How long a contact may take from identify into the routing table. */
 #define ADMISSION (10 * KAD_SECOND)
 
@@ -164,17 +168,35 @@ static void plan_next_round(kad__join *join, kad_time now) {
       kad__time_add(now, pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE);
 }
 
+/* Somebody is in the table, and not all of them are gone. */
+static kad_time member_until(const kad__node *node) {
+  if (kad__dht_table_size(node->dht) == 0) {
+    return 0;
+  }
+  return kad__time_add(kad__dht_alone_since(node->dht), PATIENCE_ALONE);
+}
+
+/* Those that are in the table: the first ever, or after a time alone. */
+static void found_members(kad__node *node, kad_time now) {
+  kad__join *join = &node->join;
+  bool again = join->joined && join->rounds > 0;
+  join->failed = false;
+  join->rounds = 0;
+  if (!join->joined) {
+    become_joined(node, now);
+  } else if (again && join->bootstrap == 0) {
+    /* Without peers or memory: the next time. */
+    (void)kad__dht_bootstrap(node->dht, &join->bootstrap, now);
+  }
+}
+
 void kad__join_drive(kad__node *node, kad_time now) {
   kad__join *join = &node->join;
   if (!node->listeners_known) {
     return; /* whom we dial shall hear where we listen */
   }
-  if (kad__dht_table_size(node->dht) > 0) {
-    join->failed = false;
-    join->rounds = 0;
-    if (!join->joined) {
-      become_joined(node, now);
-    }
+  if (member_until(node) > now) {
+    found_members(node, now);
     return;
   }
   if (join->count == 0) {
@@ -199,9 +221,12 @@ void kad__join_drive(kad__node *node, kad_time now) {
 
 kad_time kad__join_deadline(const kad__node *node) {
   const kad__join *join = &node->join;
-  if (join->count == 0 || !node->listeners_known ||
-      kad__dht_table_size(node->dht) > 0) {
+  if (join->count == 0 || !node->listeners_known) {
     return KAD_TIME_NEVER;
+  }
+  if (kad__dht_table_size(node->dht) > 0 && join->rounds == 0 &&
+      !join->failed) {
+    return member_until(node);
   }
   kad_time deadline = join->next_round;
   for (size_t i = 0; i < join->count && !join->failed; i++) {

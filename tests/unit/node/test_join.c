@@ -66,6 +66,44 @@ static void test_patience_starts_anew(void **state) {
   network_close(&n);
 }
 
+/* Alone, with a table that is not empty: the contacts are tried again a minute
+ * after the first call that failed, and the node is back when one of them is.
+ */
+static void test_alone_with_a_table(void **state) {
+  (void)state;
+  network n;
+  network_open(&n, 10);
+  network_grow(&n, 3);
+  network_pass(&n, KAD_MINUTE);
+  assert_int_equal(table_size(&n, 2), 2);
+  kad__simulator_partition(n.sim, 2, true);
+  network_pass(&n, 30 * KAD_SECOND);
+  kad_request get = KAD_REQUEST_INIT(KAD_GET);
+  get.key = kad__bytes_of("key");
+  kad_time asked = kad__simulator_now(n.sim);
+  kad_request_id id = 0;
+  assert_ok(kad__simulator_start(n.sim, 2, &id, &get));
+  assert_true(network_finish(&n, 2, id, KAD_MINUTE).end.error < 0);
+  assert_int_equal(table_size(&n, 2), 2);
+  (void)next_failure(&n, 2, KAD_E_TIMEOUT);
+  assert_true(kad__simulator_now(n.sim) - asked < 90 * KAD_SECOND);
+  kad__simulator_partition(n.sim, 2, false);
+  network_pass(&n, 2 * KAD_MINUTE);
+  kad_event event;
+  uint32_t from = 0;
+  while (kad__simulator_poll(n.sim, &from, &event)) {
+  }
+  /* All is well: nobody dials contacts any more. */
+  kad_time until = kad__simulator_now(n.sim) + 10 * KAD_MINUTE;
+  do {
+    while (kad__simulator_poll(n.sim, &from, &event)) {
+      assert_int_not_equal(event.type, KAD_EVENT_DIAL_FAILED);
+    }
+  } while (kad__simulator_step(n.sim, until));
+  assert_int_equal(table_size(&n, 2), 2);
+  network_close(&n);
+}
+
 static void test_joins_when_the_contact_comes(void **state) {
   (void)state;
   network n;
@@ -204,6 +242,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_patience),
       cmocka_unit_test(test_patience_starts_anew),
+      cmocka_unit_test(test_alone_with_a_table),
       cmocka_unit_test(test_joins_when_the_contact_comes),
       cmocka_unit_test(test_ready_once),
       cmocka_unit_test(test_contact_of_another_network),
