@@ -399,7 +399,7 @@ static void test_flipped_bytes(void **state) {
   fill(p);
   uint8_t *data = place_read(p->path, &len);
   /* All of the header, and a step that meets every part of a page. */
-  for (size_t i = 0; i < len; i += i < 100 ? 1 : 131) {
+  for (size_t i = 0; i < len; i += i < 100 ? 1 : 199) {
     int trust = tries++ % 2;
     data[i] ^= (uint8_t)(1u << i % 8);
     try_damaged(p, data, len, trust, &refused[trust], &lost[trust]);
@@ -418,13 +418,13 @@ static void test_overwritten_blocks(void **state) {
   fill(p);
   uint8_t *data = place_read(p->path, &len);
   uint8_t block[512];
-  for (size_t i = 0; i + 512 <= len; i += 1024) {
+  for (size_t i = 0; i + 512 <= len; i += 1536) {
     memcpy(block, data + i, 512);
-    memset(data + i, (int)(i / 1024 % 3) * 0x7f, 512);
-    try_damaged(p, data, len, i % 2048 == 0, &refused, &lost);
+    memset(data + i, (int)(i / 1536 % 3) * 0x7f, 512);
+    try_damaged(p, data, len, i % 3072 == 0, &refused, &lost);
     memcpy(data + i, block, 512);
   }
-  assert_true(refused + lost > len / 1024 / 4);
+  assert_true(refused + lost > len / 1536 / 4);
   free(data);
 }
 
