@@ -305,6 +305,15 @@ static void answer_back(kad__stream *stream) {
   kad__stream_release(stream);
 }
 
+static void forget_back(kad__autonat *a, const kad__stream *stream) {
+  for (size_t i = 0; i < a->back_count; i++) {
+    if (a->backs[i] == stream) {
+      a->backs[i] = a->backs[--a->back_count];
+      return;
+    }
+  }
+}
+
 static void read_back(kad__autonat *a, kad__stream *stream) {
   kad_bytes in;
   uint64_t nonce = 0;
@@ -312,6 +321,7 @@ static void read_back(kad__autonat *a, kad__stream *stream) {
   if (taken == 0) {
     return;
   }
+  forget_back(a, stream);
   if (taken < 0 || kad__autonat_decode_back(&nonce, in) < 0) {
     a->counters.malformed++;
     kad__stream_reset(stream, KAD__STREAM_PROTOCOL_VIOLATION);
@@ -337,18 +347,21 @@ void kad__autonat_client_back(kad__autonat *a, const kad__swarm_event *event,
   switch (event->type) {
     case KAD__SWARM_STREAM_INBOUND:
       if (kad__list_empty(&a->probes) ||
+          a->back_count == KAD__AUTONAT_BACKS_MAX ||
           kad__stream_set_deadline(stream, now + KAD__AUTONAT_BACK_TIMEOUT) <
               0) {
         a->counters.unasked++;
         kad__stream_reset(stream, KAD__STREAM_PROTOCOL_VIOLATION);
         return;
       }
+      a->backs[a->back_count++] = stream;
       read_back(a, stream);
       return;
     case KAD__SWARM_STREAM_READABLE:
       read_back(a, stream);
       return;
     case KAD__SWARM_STREAM_DEAD:
+      forget_back(a, stream);
       kad__stream_release(stream);
       return;
     default:
@@ -387,6 +400,9 @@ static void free_list(kad__autonat *a, kad__list *list) {
 }
 
 void kad__autonat_client_fini(kad__autonat *a) {
+  while (a->back_count > 0) {
+    kad__stream_reset(a->backs[--a->back_count], KAD__STREAM_SHUTDOWN);
+  }
   free_list(a, &a->probes);
   free_list(a, &a->ended);
 }

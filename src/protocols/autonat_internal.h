@@ -9,6 +9,8 @@
 #define KAD__AUTONAT_TIMEOUT KAD_MINUTE
 /* Of the stream on which the number is said. */
 #define KAD__AUTONAT_BACK_TIMEOUT (5 * KAD_SECOND)
+/* Dial-backs that are read at once. */
+#define KAD__AUTONAT_BACKS_MAX 8
 /* Data that a server may ask for, and that ours asks for. */
 #define KAD__AUTONAT_WANTED_MIN ((uint64_t)30000)
 #define KAD__AUTONAT_WANTED_MAX ((uint64_t)100000)
@@ -32,6 +34,8 @@ struct kad__autonat {
   kad__autonat_log log;
   kad__list probes; /* of ours, see autonat_client.c */
   kad__list ended;
+  kad__stream *backs[KAD__AUTONAT_BACKS_MAX]; /* numbers that half arrived */
+  size_t back_count;
   uint32_t probe_count; /* running, and ended but not polled */
   uint64_t last_id;
   kad__autonat_counters counters;
