@@ -3,7 +3,8 @@
  * looked up again: nearer buckets than that of the k-th neighbour are complete,
  * a full bucket is passed over, and a lookup in any other begins with a few of
  * those that we know, asks only whom we do not know, no more of them at once
- * than there are places, and ends when the bucket is full. The wire carries
+ * than there are places, and ends when the bucket is full; with disjoint paths
+ * it asks all that it can, until the bucket is full. The wire carries
  * names, not points of the key space, so a target inside a bucket must be a
  * name whose hash falls there: for the wide buckets one is drawn at random; for
  * the narrow ones, where that would take thousands of hashes, a peer that is
@@ -126,9 +127,14 @@ static void begin_refreshing(kad__dht *dht, kad__query *q) {
   }
 }
 
-static void look_for(kad__query *q, uint32_t places) {
+/* Who wants disjoint paths does not trust whom it knows: it asks all it can. */
+static bool thrifty(const kad__dht *dht, const kad__query *q) {
+  return q->bootstrap.refreshing && !dht->config.disjoint_paths;
+}
+
+static void look_for(const kad__dht *dht, kad__query *q, uint32_t places) {
   q->got = places == 0;
-  q->lookup.config.most = places;
+  q->lookup.config.most = thrifty(dht, q) ? places : 0;
 }
 
 /* A step ends as soon as its bucket needs nothing more. */
@@ -138,22 +144,22 @@ void kad__bootstrap_take(kad__dht *dht, kad__query *q, kad__candidate *from,
   (void)reply;
   (void)now;
   if (q->bootstrap.refreshing) {
-    look_for(q, bucket_places(dht, q->bootstrap.remaining));
+    look_for(dht, q, bucket_places(dht, q->bootstrap.remaining));
   }
 }
 
+/* More than one answer can name, lest a liar be the only one who is heard. */
 bool kad__bootstrap_heard_enough(const kad__dht *dht, const kad__query *q) {
-  return q->bootstrap.refreshing &&
+  return thrifty(dht, q) &&
          kad__lookup_unasked(&q->lookup) >
-             2 * bucket_places(dht, q->bootstrap.remaining);
+             KAD__K + bucket_places(dht, q->bootstrap.remaining);
 }
 
 /* In a refresh, those that we know are asked for the way to others, a few of
  * them, or as the last resort. */
 bool kad__bootstrap_defers(const kad__dht *dht, const kad__query *q,
                            kad__peer peer) {
-  if (!q->bootstrap.refreshing ||
-      kad__lookup_size(&q->lookup) < KAD__REFRESH_SEEDS) {
+  if (!thrifty(dht, q) || kad__lookup_size(&q->lookup) < KAD__REFRESH_SEEDS) {
     return false;
   }
   const kad__entry *e = kad__table_find(&dht->table, peer);
@@ -172,15 +178,17 @@ bool kad__bootstrap_step_over(kad__dht *dht, kad__query *q, kad_time now) {
     return false;
   }
   uint32_t places = bucket_places(dht, q->bootstrap.remaining);
-  uint32_t results = places + KAD__REFRESH_SEEDS;
-  results = results < KAD__RESULTS_MAX ? results : KAD__RESULTS_MAX;
+  uint32_t results = KAD__K;
+  if (thrifty(dht, q) && places < KAD__K) {
+    results = places + KAD__REFRESH_SEEDS;
+  }
   q->error = 0;
   error = kad__query_look(dht, q, &q->target, results, now);
   if (error != 0) {
     kad__query_end(dht, q, error, now);
     return false;
   }
-  look_for(q, places);
+  look_for(dht, q, places);
   kad_time step = kad__time_add(now, dht->config.query_timeout / 2);
   /* Moving a node that is in the heap cannot fail. */
   (void)kad__heap_set(&dht->query_timers, &dht->allocator, &q->timer,

@@ -147,7 +147,23 @@ static void model_init(model *m, uint64_t seed) {
   m->now = KAD_HOUR;
 }
 
+/* Many look-ups at once find what one by one would, also of unknown peers. */
+static void check_found_together(const model *m) {
+  kad_bytes ids[KAD__FIND_MANY];
+  kad__peer found[KAD__FIND_MANY];
+  size_t count = 0;
+  for (; count < KAD__FIND_MANY && count < MODEL_PEERS; count++) {
+    ids[count] = kad__bytes(m->peers[count].id, count % 5 == 0 ? 31 : 32);
+  }
+  kad__peer_book_find_many(m->book, found, ids, count);
+  for (size_t i = 0; i < count; i++) {
+    assert_int_equal(found[i], kad__peer_book_find(m->book, ids[i]));
+    assert_int_equal(found[i], i % 5 == 0 ? 0 : m->peers[i].handle);
+  }
+}
+
 static void model_fini(model *m) {
+  check_found_together(m);
   kad__table_fini(&m->table);
   for (int i = 0; i < MODEL_PEERS; i++) {
     kad__peer_unref(m->book, m->peers[i].handle);

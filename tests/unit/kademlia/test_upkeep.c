@@ -130,6 +130,34 @@ static void test_refresh_asks_whom_it_does_not_know(void **state) {
   one_fini(&o);
 }
 
+/* With disjoint paths it trusts nobody, and asks all it can. */
+static void test_wary_refresh_asks_everybody(void **state) {
+  (void)state;
+  one o;
+  kad__query_id id;
+  one_setup(&o);
+  o.config.no_addresses = true;
+  o.config.disjoint_paths = true;
+  o.config.bucket_size = 5;
+  one_start(&o);
+  for (unsigned i = 1; i <= 7; i += 2) {
+    one_add(&o, i);
+  }
+  one_add(&o, 2);
+  assert_ok(kad__dht_bootstrap(o.dht, &id, o.now));
+  for (int step = 0; step < 2; step++) {
+    unsigned asked = 0;
+    for (int i = 0; i < 5; i++) {
+      kad__dht_call call = one_call(&o);
+      asked |= 1u << one_peer_of(&call);
+      one_empty(&o, &call);
+    }
+    assert_int_equal(asked, 1u << 1 | 1u << 2 | 1u << 3 | 1u << 5 | 1u << 7);
+  }
+  one_no_call(&o);
+  one_fini(&o);
+}
+
 /* A step that nobody answers costs its own time only. */
 static void test_bootstrap_goes_on_after_failures(void **state) {
   (void)state;
@@ -458,6 +486,7 @@ int main(void) {
       cmocka_unit_test(test_bootstrap_by_request),
       cmocka_unit_test(test_full_buckets_are_passed_over),
       cmocka_unit_test(test_refresh_asks_whom_it_does_not_know),
+      cmocka_unit_test(test_wary_refresh_asks_everybody),
       cmocka_unit_test(test_bootstrap_goes_on_after_failures),
       cmocka_unit_test(test_periodic_bootstrap),
       cmocka_unit_test(test_automatic_bootstrap),
