@@ -136,8 +136,14 @@ int kad__dht_answer(kad__dht *dht, kad__message *reply,
                     const kad__message *request, kad_bytes from,
                     kad_bytes address, kad_time now) {
   (void)now;
-  (void)address;
   fake_line *line = add_peer_line(dht, FAKE_ANSWERED, from);
+  if (address.len > sizeof(line->address)) {
+    abort();
+  }
+  if (address.len != 0) {
+    memcpy(line->address, address.data, address.len);
+  }
+  line->address_len = address.len;
   line->type = request->type;
   if (dht->answer_result == 1) {
     *reply = dht->answer;

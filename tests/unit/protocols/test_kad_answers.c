@@ -133,6 +133,9 @@ static void a_whole_request_leaves_nothing_behind(void **state) {
   assert_int_equal(f->dht->log[0].type, KAD__FIND_NODE);
   assert_bytes_equal(kad__bytes(f->dht->log[0].peer, f->dht->log[0].peer_len),
                      kad_peer_id_bytes(&f->peer));
+  assert_bytes_equal(
+      kad__bytes(f->dht->log[0].address, f->dht->log[0].address_len),
+      address("/ip4/10.0.0.9/tcp/9", 0));
 }
 
 static void serves_requests_in_turn(void **state) {
