@@ -29,6 +29,9 @@
 
 /* clang-format off */
 #define KAD__SQL_MAP(X)                                                        \
+  X(BEGIN, "BEGIN IMMEDIATE")                                                  \
+  X(COMMIT, "COMMIT")                                                          \
+  X(ROLLBACK, "ROLLBACK")                                                      \
   X(VALUE_GET, "SELECT " KAD__SQL_VALUE " WHERE key = ?1")                     \
   X(VALUE_NEXT, "SELECT " KAD__SQL_VALUE                                       \
     " WHERE key > ?1 ORDER BY key LIMIT 1")                                    \
@@ -179,8 +182,11 @@ void kad__sqlite_remove_provider(kad__store *s, kad_bytes key,
                                  kad_bytes provider);
 bool kad__sqlite_next_provided(kad__store *s, kad__provider *out,
                                kad_bytes after);
-/* Drops one record that expires at `at` or before: 1, 0 when there is none, or
- * an error. */
-int kad__sqlite_expire_provider(kad__sqlite_store *m, int64_t at);
+/* Deletes one record that expires at `at` or before, within a transaction: 1, 0
+ * when there is none, or an error. The books are not touched: what they need is
+ * in `*out`, for when the transaction has been committed. */
+int kad__sqlite_expire_provider(kad__sqlite_store *m, kad__sql_meta *out,
+                                int64_t at);
+void kad__sqlite_provider_gone(kad__sqlite_store *m, const kad__sql_meta *meta);
 
 #endif

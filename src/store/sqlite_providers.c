@@ -424,14 +424,19 @@ void kad__sqlite_remove_provider(kad__store *s, kad_bytes key,
   }
 }
 
-int kad__sqlite_expire_provider(kad__sqlite_store *m, int64_t at) {
-  kad__sql_meta due;
+int kad__sqlite_expire_provider(kad__sqlite_store *m, kad__sql_meta *out,
+                                int64_t at) {
   sqlite3_stmt *s = kad__sql_begin(m, KAD__SQL_PROVIDER_DUE);
   (void)sqlite3_bind_int64(s, 1, at);
-  int error = meta_step(m, &due, s);
-  if (error != 0 || due.id == 0) {
+  int error = meta_step(m, out, s);
+  if (error != 0 || out->id == 0) {
     return error;
   }
-  error = drop(m, &due);
+  error = kad__sql_run(m, KAD__SQL_PROVIDER_DROP, out->id);
   return error != 0 ? error : 1;
+}
+
+void kad__sqlite_provider_gone(kad__sqlite_store *m,
+                               const kad__sql_meta *meta) {
+  count_out(m, meta);
 }

@@ -159,6 +159,51 @@ static void test_a_failed_sync_is_final(void **state) {
   s->ops->free(s);
 }
 
+/* A sweep that fails half-way has dropped nothing, and the books know it. */
+static void test_a_sweep_that_fails(void **state) {
+  place *p = (place *)*state;
+  kad_time late = PLACE_NOW + 2 * KAD_HOUR;
+  size_t failed = 0;
+  for (size_t at = 1; at < 60; at += 2) {
+    int error;
+    char key[16];
+    kad__store *s = place_open(p);
+    assert_int_equal(put_until(s, &error, "x", 30), 30);
+    for (int i = 0; i < 30; i++) {
+      (void)snprintf(key, sizeof key, "k%d", i);
+      assert_ok(provide_text(s, key, "p", i % 3 == 0));
+    }
+    disk.operations = 0;
+    disk.fail_at = at;
+    disk.only_once = at % 4 == 1;
+    s->ops->expire(s, late);
+    faulty_disk_reset();
+    bool all = status_of(s).records == 30;
+    failed += all;
+    assert_int_equal(status_of(s).records, all ? 30 : 0);
+    assert_int_equal(status_of(s).provider_keys, all ? 20 : 0);
+    assert_int_equal(status_of(s).provided, all ? 10 : 0);
+    assert_true(s->ops->deadline(s) > late);
+    if (all) {
+      assert_all(s, "x", 30);
+    }
+    /* It goes on as if nothing had been. */
+    assert_int_equal(put_until(s, &error, "y", 5), 5);
+    s->ops->expire(s, late);
+    assert_int_equal(status_of(s).records, 0);
+    assert_int_equal(status_of(s).bytes, 0);
+    assert_int_equal(status_of(s).provider_bytes, 0);
+    s->ops->free(s);
+    s = place_open(p);
+    assert_int_equal(status_of(s).records + status_of(s).provided, 0);
+    assert_int_equal(status_of(s).provider_keys, 0);
+    s->ops->free(s);
+    place_fini(p);
+    place_init(p);
+  }
+  assert_true(failed > 3);
+}
+
 /* Mounted anew for reading only, while it is open, and for writing again. */
 static void test_read_only_while_open(void **state) {
   place *p = (place *)*state;
@@ -239,9 +284,13 @@ static void test_directory_gone(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_a_full_disk),           TEST(test_errors_anywhere),
-      TEST(test_opening_on_a_bad_disk), TEST(test_a_failed_sync_is_final),
-      TEST(test_read_only_while_open),  TEST(test_a_quota),
+      TEST(test_a_full_disk),
+      TEST(test_errors_anywhere),
+      TEST(test_opening_on_a_bad_disk),
+      TEST(test_a_failed_sync_is_final),
+      TEST(test_a_sweep_that_fails),
+      TEST(test_read_only_while_open),
+      TEST(test_a_quota),
       TEST(test_directory_gone),
   };
   faulty_disk_install();
