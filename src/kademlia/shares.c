@@ -173,7 +173,7 @@ void kad__shares_fini(kad__shares *shares) {
 /* ---- charging ----------------------------------------------------------- */
 
 int kad__shares_charge(kad__shares *shares, kad__share **out, kad_bytes source,
-                       uint64_t group, uint32_t n) {
+                       uint64_t group) {
   kad__share *share = kad__shares_find(shares, source);
   share = share != NULL ? share : create(shares, source);
   if (share == NULL) {
@@ -184,9 +184,9 @@ int kad__shares_charge(kad__shares *shares, kad__share **out, kad_bytes source,
     drop_if_empty(shares, share);
     return error;
   }
-  count(shares, heap_of(shares, share->group), &share->rank, n, 0);
+  count(shares, heap_of(shares, share->group), &share->rank, 1, 0);
   if (share->group != NULL) {
-    count(shares, &shares->ranks, &share->group->rank, n, 0);
+    count(shares, &shares->ranks, &share->group->rank, 1, 0);
   }
   *out = share;
   return 0;
@@ -206,7 +206,7 @@ void kad__shares_discharge(kad__shares *shares, kad__share *share) {
 int kad__shares_add(kad__shares *shares, kad__share_item *item,
                     kad_bytes source, uint64_t group) {
   kad__share *share;
-  int error = kad__shares_charge(shares, &share, source, group, 1);
+  int error = kad__shares_charge(shares, &share, source, group);
   if (error == 0) {
     kad__list_append(&share->items, &item->link);
     item->share = share;

@@ -55,11 +55,10 @@ void kad__shares_init(kad__shares *shares, const kad_allocator *allocator,
 /* Shares that are left go too; their items are the caller's. */
 void kad__shares_fini(kad__shares *shares);
 
-/* Charges `count` (at least 1) items to `source`. All that it has moves along
- * when it comes from another `group` (0: unknown, it stays where it was).
- * KAD_E_NO_MEMORY. */
+/* Charges one item to `source`. All that it has moves along when it comes from
+ * another `group` (0: unknown, it stays where it was). KAD_E_NO_MEMORY. */
 int kad__shares_charge(kad__shares *shares, kad__share **out, kad_bytes source,
-                       uint64_t group, uint32_t count);
+                       uint64_t group);
 /* One item less; the last takes the share along. NULL is fine. */
 void kad__shares_discharge(kad__shares *shares, kad__share *share);
 

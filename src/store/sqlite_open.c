@@ -21,15 +21,15 @@ static const char schema[] =
     "BEGIN IMMEDIATE;"
     "CREATE TABLE records (id INTEGER PRIMARY KEY, own INTEGER NOT NULL,"
     " expires INTEGER NOT NULL, sum INTEGER NOT NULL,"
-    " key BLOB NOT NULL UNIQUE, publisher BLOB NOT NULL,"
-    " source BLOB NOT NULL, value BLOB NOT NULL,"
-    " network INTEGER NOT NULL DEFAULT 0);"
+    " network INTEGER NOT NULL DEFAULT 0, key BLOB NOT NULL UNIQUE, publisher BLOB NOT NULL,"
+    " source BLOB NOT NULL, value BLOB NOT NULL);"
     "CREATE INDEX records_expires ON records (expires);"
     "CREATE INDEX records_source ON records (source) WHERE own = 0;"
     "CREATE TABLE providers (id INTEGER PRIMARY KEY, own INTEGER NOT NULL,"
     " expires INTEGER NOT NULL, sum INTEGER NOT NULL,"
+    " network INTEGER NOT NULL DEFAULT 0,"
     " key BLOB NOT NULL, provider BLOB NOT NULL, addresses BLOB NOT NULL,"
-    " network INTEGER NOT NULL DEFAULT 0, UNIQUE (key, provider));"
+    " UNIQUE (key, provider));"
     "CREATE INDEX providers_expires ON providers (expires);"
     "CREATE INDEX providers_provider ON providers (provider, expires)"
     " WHERE own = 0;"
@@ -188,22 +188,21 @@ static int prepare(kad__sqlite_store *m) {
 
 /* ---- the books ---------------------------------------------------------- */
 
-/* Rows of (own, source, count, bytes, network of the latest, its id). */
-typedef void (*count_row)(kad__sqlite_store *m, bool own, uint32_t count,
-                          uint64_t bytes);
+/* The books are kept row by row, and keys counted in the order of their index:
+ * grouping or sorting would take memory for every record there is. */
 
-static void count_values(kad__sqlite_store *m, bool own, uint32_t count,
-                         uint64_t bytes) {
-  m->status.own_records += own ? count : 0;
-  m->status.records += own ? 0 : count;
-  m->status.bytes += own ? 0 : bytes + (uint64_t)count * KAD__SQL_OVERHEAD;
+/* Rows of (own, source, bytes, network). */
+typedef void (*count_row)(kad__sqlite_store *m, bool own, uint64_t bytes);
+
+static void count_value(kad__sqlite_store *m, bool own, uint64_t bytes) {
+  m->status.own_records += own;
+  m->status.records += !own;
+  m->status.bytes += own ? 0 : bytes + KAD__SQL_OVERHEAD;
 }
 
-static void count_providers(kad__sqlite_store *m, bool own, uint32_t count,
-                            uint64_t bytes) {
-  m->status.provided += own ? count : 0;
-  m->status.provider_bytes +=
-      own ? 0 : bytes + (uint64_t)count * KAD__SQL_OVERHEAD;
+static void count_provider(kad__sqlite_store *m, bool own, uint64_t bytes) {
+  m->status.provided += own;
+  m->status.provider_bytes += own ? 0 : bytes + KAD__SQL_OVERHEAD;
 }
 
 static int count_all(kad__sqlite_store *m, kad__shares *shares, count_row add,
@@ -214,44 +213,51 @@ static int count_all(kad__sqlite_store *m, kad__shares *shares, count_row add,
   while (error == 0 && result == SQLITE_OK &&
          (result = sqlite3_step(s)) == SQLITE_ROW) {
     bool own = sqlite3_column_int(s, 0) != 0;
-    uint32_t count = (uint32_t)sqlite3_column_int64(s, 2);
-    add(m, own, count, (uint64_t)sqlite3_column_int64(s, 3));
-    uint64_t network = (uint64_t)sqlite3_column_int64(s, 4);
+    uint64_t network = (uint64_t)sqlite3_column_int64(s, 3);
     kad__share *share;
+    add(m, own, (uint64_t)sqlite3_column_int64(s, 2));
     error = own ? 0
                 : kad__shares_charge(shares, &share, kad__sql_column(s, 1),
-                                     network, count);
+                                     network);
     result = SQLITE_OK;
   }
   (void)sqlite3_finalize(s);
   return error != 0 ? error : kad__sql_error(result);
 }
 
+/* Keys that others provide: all, but for those that we alone provide. */
+static int count_keys(kad__sqlite_store *m) {
+  int64_t all = 0;
+  int64_t ours = 0;
+  int error = query_number(
+      m, &all, "SELECT count(*) FROM (SELECT DISTINCT key FROM providers)");
+  error = error != 0
+              ? error
+              : query_number(m, &ours,
+                             "SELECT count(DISTINCT key) FROM providers AS p"
+                             " WHERE own = 1 AND NOT EXISTS (SELECT 1"
+                             " FROM providers WHERE key = p.key AND own = 0)");
+  m->status.provider_keys = all > ours ? (uint32_t)(all - ours) : 0;
+  return error;
+}
+
 static int count_records(kad__sqlite_store *m) {
-  int64_t keys = 0;
   int64_t value = KAD__SQL_NEVER;
   int64_t provider = KAD__SQL_NEVER;
-  int error = count_all(
-      m, &m->value_shares, count_values,
-      "SELECT own, source, count(*), sum(length(key) + length(value) +"
-      " length(publisher) + length(source)), network, max(id) FROM records"
-      " GROUP BY own, source");
+  int error = count_all(m, &m->value_shares, count_value,
+                        "SELECT own, source, length(key) + length(value) +"
+                        " length(publisher) + length(source), network"
+                        " FROM records");
   error = error != 0 ? error
-                     : count_all(m, &m->provider_shares, count_providers,
-                                 "SELECT own, provider, count(*),"
-                                 " sum(length(key) + length(provider) +"
-                                 " length(addresses)), network, max(id)"
-                                 " FROM providers"
-                                 " GROUP BY own, provider");
-  error = error != 0 ? error
-                     : query_number(m, &keys,
-                                    "SELECT count(DISTINCT key)"
-                                    " FROM providers WHERE own = 0");
+                     : count_all(m, &m->provider_shares, count_provider,
+                                 "SELECT own, provider, length(key) +"
+                                 " length(provider) + length(addresses),"
+                                 " network FROM providers");
+  error = error != 0 ? error : count_keys(m);
   error =
       error != 0 ? error : kad__sql_number(m, KAD__SQL_VALUE_SOONEST, &value);
   error = error != 0 ? error
                      : kad__sql_number(m, KAD__SQL_PROVIDER_SOONEST, &provider);
-  m->status.provider_keys = (uint32_t)keys;
   m->soonest = value < provider ? value : provider;
   return error;
 }

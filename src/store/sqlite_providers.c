@@ -378,7 +378,7 @@ static int write_counted(kad__sqlite_store *m, const kad__provider *record,
   kad__share *share;
   int error = own ? 0
                   : kad__shares_charge(&m->provider_shares, &share,
-                                       record->provider, record->group, 1);
+                                       record->provider, record->group);
   if (error != 0) {
     return error;
   }

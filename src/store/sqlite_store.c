@@ -196,7 +196,7 @@ static int admit(kad__sqlite_store *m, const kad__record *record, bool own,
   kad__share *share;
   return error != 0 ? error
                     : kad__shares_charge(&m->value_shares, &share,
-                                         record->source, record->group, 1);
+                                         record->source, record->group);
 }
 
 static int write(kad__sqlite_store *m, const kad__record *record,
