@@ -49,7 +49,8 @@ static bool near_enough(const kad__query *q) {
   for (size_t i = 0; i < KAD__K; i++) {
     mean += list[i]->distance.w[0] / KAD__K;
   }
-  return mean < q->near_enough;
+  /* Closer than can be expected is not near enough, but suspicious. */
+  return mean < q->near_enough && mean >= q->lookup.config.region / 2;
 }
 
 bool kad__query_satisfied(const kad__query *q) {
@@ -465,21 +466,25 @@ static const kad__query_class classes[] = {
                               .take = peer_take,
                               .found = peer_found},
     [KAD__QUERY_GET] = {.ask = KAD__GET_VALUE,
+                        .region = true,
                         .give = KAD__PUT_VALUE,
                         .begin = get_begin,
                         .take = get_take,
                         .found = get_found},
     [KAD__QUERY_PUT] = {.ask = KAD__FIND_NODE,
+                        .region = true,
                         .give = KAD__PUT_VALUE,
                         .two_phases = true,
                         .found = spread_found},
     [KAD__QUERY_PUT_TO] = {.give = KAD__PUT_VALUE, .found = spread_found},
     [KAD__QUERY_PROVIDE] = {.ask = KAD__FIND_NODE,
+                            .region = true,
                             .give = KAD__ADD_PROVIDER,
                             .two_phases = true,
                             .begin = provide_begin,
                             .found = spread_found},
     [KAD__QUERY_FIND_PROVIDERS] = {.ask = KAD__GET_PROVIDERS,
+                                   .region = true,
                                    .begin = providers_begin,
                                    .take = providers_take,
                                    .found = providers_found},
@@ -488,15 +493,18 @@ static const kad__query_class classes[] = {
                               .take = kad__bootstrap_take,
                               .found = kad__bootstrap_step_over},
     [KAD__QUERY_REPLICATE] = {.ask = KAD__FIND_NODE,
+                              .region = true,
                               .give = KAD__PUT_VALUE,
                               .two_phases = true,
                               .silent = true,
                               .found = spread_found},
     [KAD__QUERY_REPUBLISH] = {.ask = KAD__FIND_NODE,
+                              .region = true,
                               .give = KAD__PUT_VALUE,
                               .two_phases = true,
                               .found = spread_found},
     [KAD__QUERY_REPROVIDE] = {.ask = KAD__FIND_NODE,
+                              .region = true,
                               .give = KAD__ADD_PROVIDER,
                               .two_phases = true,
                               .found = spread_found},

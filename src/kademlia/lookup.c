@@ -241,6 +241,14 @@ static kad__candidate *path_entry(kad__path *p) {
   return NULL;
 }
 
+/* Whether the `count`-th that answered, `c`, is a result by its rank or by its
+ * place. */
+static bool is_result(const kad__lookup *l, const kad__candidate *c,
+                      uint32_t count) {
+  return count <= l->config.results ||
+         (c->distance.w[0] < l->config.region && count <= KAD__REGION_MAX);
+}
+
 static kad__lookup_turn path_next(kad__lookup *l, kad__path *p,
                                   kad__candidate **out) {
   if (p->finished) {
@@ -260,7 +268,8 @@ static kad__lookup_turn path_next(kad__lookup *l, kad__path *p,
       closest_answered = false;
     } else if (c->state == KAD__ANSWERED) {
       answered++;
-      if (closest_answered && answered >= l->config.results) {
+      if (closest_answered && answered >= l->config.results &&
+          !is_result(l, c, answered + 1)) {
         p->finished = true;
         return KAD__LOOKUP_FINISHED;
       }
@@ -545,7 +554,7 @@ size_t kad__lookup_results(const kad__lookup *lookup,
     uint32_t from = 0;
     for (uint32_t i = 0; i < lookup->config.paths; i++) {
       const kad__candidate *c = next_answered(&lookup->paths[i], &at[i]);
-      if (c != NULL && taken[i] < lookup->config.results &&
+      if (c != NULL && is_result(lookup, c, taken[i] + 1) &&
           (best == NULL ||
            kad__key_compare(&c->distance, &best->distance) < 0)) {
         best = c;

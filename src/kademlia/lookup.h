@@ -26,6 +26,8 @@
 /* Peers remembered by one path; farther ones are forgotten first. */
 #define KAD__LOOKUP_CANDIDATES 512
 #define KAD__LOOKUP_PATHS 8
+/* Results of one path, however many are in the region. */
+#define KAD__REGION_MAX 128
 /* Addresses of one candidate, in bytes, all that were told together. */
 #define KAD__LOOKUP_ADDRESSES 2048
 
@@ -73,6 +75,8 @@ typedef struct kad__lookup_config {
   uint32_t results;
   uint32_t paths; /* at most KAD__LOOKUP_PATHS */
   uint32_t most;  /* waited for at once on one path, stalled or not; 0: any */
+  /* All that are closer are asked, too, by the first word of the distance. */
+  uint64_t region;
   bool fixed;
 } kad__lookup_config;
 
@@ -135,7 +139,8 @@ static inline bool kad__candidate_open(const kad__candidate *c) {
 
 /* The candidate, of the path that asked it if any did; NULL when unknown. */
 kad__candidate *kad__lookup_find(const kad__lookup *lookup, kad__peer peer);
-/* Those that answered, by distance, each once: up to `results` of each path. */
+/* Those that answered, by distance, each once: up to `results` of each path,
+ * and those in the region. */
 size_t kad__lookup_results(const kad__lookup *lookup,
                            const kad__candidate **out, size_t cap);
 /* The number of candidates of the first path: 0 is "nobody to ask". */

@@ -165,6 +165,9 @@ int kad__query_look(kad__dht *dht, kad__query *q, const kad__key *target,
       .parallelism = (dht->config.parallelism + paths - 1) / paths,
       .results = results,
       .paths = paths};
+  if (kad__query_class_of(q->kind)->region) {
+    config.region = kad__size_region(dht, now);
+  }
   kad__calls_cancel(dht, q);
   kad__lookup_fini(&q->lookup);
   int error =

@@ -53,6 +53,7 @@ static double weight_of(const kad__dht *dht, const kad__lookup *lookup,
 void kad__size_learn(kad__dht *dht, const kad__lookup *lookup, kad_time now) {
   const kad__candidate *results[RANKS];
   if (kad__lookup_results(lookup, results, RANKS) < RANKS ||
+      results[RANKS - 1]->distance.w[0] < lookup->config.region ||
       kad__table_index(&dht->table, &lookup->target) == KAD__KEY_BITS) {
     return;
   }
@@ -118,6 +119,14 @@ int kad__dht_network_size(const kad__dht *dht, uint64_t *out, kad_time now) {
   double size = down / up - 1;
   *out = size < 1 ? 1 : (uint64_t)size;
   return 0;
+}
+
+uint64_t kad__size_region(const kad__dht *dht, kad_time now) {
+  uint64_t size;
+  if (kad__dht_network_size(dht, &size, now) != 0 || size <= RANKS) {
+    return 0;
+  }
+  return (uint64_t)(space / (double)size * (RANKS / 2));
 }
 
 uint64_t kad__size_near_enough(const kad__dht *dht, kad_time now) {

@@ -238,6 +238,11 @@ void kad__size_learn(kad__dht *dht, const kad__lookup *lookup, kad_time now);
  */
 uint64_t kad__size_near_enough(const kad__dht *dht, kad_time now);
 
+/* The first word of the distance within which half a `k` of peers are to be
+ * expected: twice as many are rarely there by chance. 0: the size is unknown.
+ */
+uint64_t kad__size_region(const kad__dht *dht, kad_time now);
+
 /* ---- answer.c ----------------------------------------------------------- */
 
 /* Our record of `key`, if it may be used at `now`: neither expired nor refused
@@ -343,6 +348,7 @@ typedef struct kad__query_class {
   kad__message_type give; /* in the spreading */
   bool two_phases;        /* the lookup leaves time for the spreading */
   bool silent;            /* reports nothing */
+  bool region;            /* about a record: see kad__size_region */
   /* What is known here already. NULL: nothing. */
   void (*begin)(kad__dht *dht, kad__query *q, kad_time now);
   /* Takes what an answer of the lookup holds; may end the lookup by setting

@@ -79,7 +79,7 @@ static void set_timer(net *n, net_node *node) {
       kad__heap_set(&n->timers, kad_allocator_default(), &node->timer, at), 0);
 }
 
-uint32_t net_add(net *n) {
+uint32_t net_add_as(net *n, const uint8_t id[NET_ID_LEN]) {
   net_node *node = calloc(1, sizeof *node);
   uint64_t secret[2] = {kad_random_u64(&n->random), kad_random_u64(&n->random)};
   if (n->count == n->cap) {
@@ -90,9 +90,7 @@ uint32_t net_add(net *n) {
   node->index = n->count;
   kad__heap_node_init(&node->timer);
   kad_random_init_u64(&node->random, kad_random_u64(&n->random));
-  node->id[0] = 0x12;
-  node->id[1] = 0x20;
-  kad_random_bytes(&n->random, node->id + 2, 32);
+  memcpy(node->id, id, NET_ID_LEN);
   memcpy(node->address, "node", 4);
   kad__store32(node->address + 4, node->index);
   assert_ok(kad__memory_store_new(&node->store, n->allocator, &n->store_config,
@@ -104,6 +102,12 @@ uint32_t net_add(net *n) {
   kad__dht_set_mode(node->dht, KAD__MODE_SERVER);
   set_timer(n, node);
   return n->count++;
+}
+
+uint32_t net_add(net *n) {
+  uint8_t id[NET_ID_LEN] = {0x12, 0x20};
+  kad_random_bytes(&n->random, id + 2, 32);
+  return net_add_as(n, id);
 }
 
 kad_bytes net_id(const net *n, uint32_t node) {

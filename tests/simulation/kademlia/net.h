@@ -58,6 +58,8 @@ void net_fini(net *n);
 
 /* A new server; its index is returned. */
 uint32_t net_add(net *n);
+/* The same with an id of one's choice. */
+uint32_t net_add_as(net *n, const uint8_t id[NET_ID_LEN]);
 /* Sets the state; a node that goes down loses its DHT's calls. */
 void net_set(net *n, uint32_t node, net_state state);
 kad_bytes net_id(const net *n, uint32_t node);
