@@ -198,7 +198,8 @@ static void trace(kad__bare *b, const packet *p) {
   b->trace = t;
 }
 
-/* Whoever calls, or answers, is there and speaks our protocol. */
+/* Whoever calls, or is dialled, is there and speaks our protocol; who answers
+ * proves more. */
 static void confirm(kad__bare *b, kad__bare_node *node, uint32_t other) {
   (void)kad__dht_peer_confirmed(node->dht, kad__bare_id(b, other),
                                 kad__bytes(NULL, 0), b->now);
@@ -242,7 +243,6 @@ static void on_end(kad__bare *b, const packet *p) {
   } else if (p->kind == MET) {
     confirm(b, node, p->from);
   } else if (decode(&b->message, p) == 0) {
-    confirm(b, node, p->from);
     (void)kad__dht_replied(node->dht, p->call, &b->message, b->now);
   }
   settle(b, node);

@@ -24,7 +24,7 @@
 #else
 #define NODES 1000
 #define HOURS 6
-#define ITEMS 100
+#define ITEMS 60
 #endif
 
 #define MEDIAN (10 * KAD_MINUTE)
@@ -381,6 +381,7 @@ static void begin(world *w, const kad_allocator *allocator, uint64_t seed) {
   kad__bare_config_default(&config);
   config.allocator = allocator;
   config.seed = seed;
+  config.dht.trust_peers = false; /* as in a node */
   config.dht.record_ttl = RECORD_TTL;
   config.dht.provider_ttl = PROVIDER_TTL;
   config.dht.replication_interval = 10 * KAD_MINUTE;
