@@ -113,8 +113,7 @@ static void routing_event(kad__dht *dht, kad__dht_event_type type,
 
 /* ---- entering ----------------------------------------------------------- */
 
-static void entry_alive(kad__dht *dht, kad__entry *entry, kad_time now) {
-  entry->seen = (uint32_t)(now / KAD_SECOND);
+static void entry_alive(kad__dht *dht, kad__entry *entry) {
   entry->failures = 0;
   entry->flags &= (uint8_t) ~(KAD__ENTRY_FAILED | KAD__ENTRY_PROBED);
   if ((entry->flags & KAD__ENTRY_CONNECTED) == 0) {
@@ -224,14 +223,16 @@ void kad__member_answered(kad__dht *dht, kad__peer peer, bool blank,
   if (item != NULL) {
     item->failures = 0;
     item->at = 0;
-    item->flags &= (uint8_t) ~(KAD__RECENT_PROBED | KAD__RECENT_UNSUPPORTED);
+    item->flags &= (uint8_t) ~(KAD__RECENT_PROBED | KAD__RECENT_UNSUPPORTED |
+                               KAD__RECENT_MUTE);
   }
   if (item != NULL &&
       (entry != NULL || (item->flags == 0 && item->value == 0))) {
     recent_forget(dht, item);
   }
   if (entry != NULL) {
-    entry_alive(dht, entry, now);
+    entry->seen = (uint32_t)(now / KAD_SECOND);
+    entry_alive(dht, entry);
   } else if (may_enter) {
     enter(dht, peer, addresses, true, ANSWERED, now);
   }
@@ -272,12 +273,13 @@ static void leave(kad__dht *dht, kad__peer peer) {
 
 /* Rests the peer; false when it rests already, so that several calls that fail
  * together count once. */
-static bool rest(kad__dht *dht, kad__peer peer, kad_time now) {
+static bool rest(kad__dht *dht, kad__peer peer, int error, kad_time now) {
   kad__recent_item *item = recent_hold(dht, peer);
   if (item == NULL) {
     return true;
   }
-  item->flags &= (uint8_t)~KAD__RECENT_PROBED;
+  item->flags &= (uint8_t) ~(KAD__RECENT_PROBED | KAD__RECENT_MUTE);
+  item->flags |= error == KAD_E_TIMEOUT ? KAD__RECENT_MUTE : 0;
   if (item->failures > 0 && item->at > now) {
     return false;
   }
@@ -321,7 +323,7 @@ void kad__member_failed(kad__dht *dht, kad__peer peer, int error,
     return;
   }
   dht->alone_since = kad__time_min(dht->alone_since, now);
-  bool counts = rest(dht, peer, now);
+  bool counts = rest(dht, peer, error, now);
   kad__entry *entry = entry_of(dht, peer);
   if (entry != NULL) {
     entry_failed(dht, entry, counts, now);
@@ -370,6 +372,14 @@ static int entry_add_address(kad__dht *dht, kad__entry *entry,
   return 0;
 }
 
+/* Who did not answer has to: that it connects, and asks us, proves no more than
+ * when we called it. Who could not be reached has proved by connecting that now
+ * it can. */
+static bool is_mute(const kad__recent_item *item) {
+  return item != NULL && item->failures > 0 &&
+         (item->flags & KAD__RECENT_MUTE) != 0;
+}
+
 /* Remembers a peer outside the table that is connected. */
 static int confirm_outside(kad__dht *dht, kad__peer peer, kad_bytes address,
                            kad__list_id *list) {
@@ -383,8 +393,10 @@ static int confirm_outside(kad__dht *dht, kad__peer peer, kad_bytes address,
   kad__list_ref(dht->book, *list);
   kad__list_unref(dht->book, item->value);
   item->value = *list;
-  item->failures = 0;
-  item->at = 0;
+  if (!is_mute(item)) {
+    item->failures = 0;
+    item->at = 0;
+  }
   item->flags |= KAD__RECENT_CONNECTED;
   item->flags &= (uint8_t)~KAD__RECENT_UNSUPPORTED;
   return 0;
@@ -431,25 +443,39 @@ static void newcomer(kad__dht *dht, kad__peer peer, kad__list_id list,
   }
 }
 
+/* When it was seen last stays as it is: who asks us all the time may never
+ * answer, so it is probed all the same. */
+static int confirm_entry(kad__dht *dht, kad__entry *entry, kad_bytes address) {
+  kad__recent_item *item = recent_of(dht, entry->peer);
+  bool mute = is_mute(item);
+  if (item != NULL && !mute) {
+    recent_forget(dht, item);
+  }
+  int error = entry_add_address(dht, entry, address);
+  if (!mute) {
+    entry_alive(dht, entry);
+  }
+  return error;
+}
+
 static int confirm(kad__dht *dht, kad__peer peer, kad_bytes address,
                    kad_time now) {
   kad__entry *entry = entry_of(dht, peer);
   if (entry != NULL) {
-    kad__recent_item *item = recent_of(dht, peer);
-    if (item != NULL) {
-      recent_forget(dht, item);
-    }
-    int error = entry_add_address(dht, entry, address);
-    entry_alive(dht, entry, now);
-    return error;
+    return confirm_entry(dht, entry, address);
   }
   kad__list_id list;
   int error = confirm_outside(dht, peer, address, &list);
-  if (error == 0) {
-    newcomer(dht, peer, list, now);
-    kad__list_unref(dht->book, list);
+  if (error != 0) {
+    return error;
   }
-  return error;
+  if (!is_mute(recent_of(dht, peer))) {
+    newcomer(dht, peer, list, now);
+  } else if (!kad__member_resting(dht, peer, now)) {
+    verify(dht, peer, now);
+  }
+  kad__list_unref(dht->book, list);
+  return 0;
 }
 
 int kad__dht_peer_confirmed(kad__dht *dht, kad_bytes id, kad_bytes address,

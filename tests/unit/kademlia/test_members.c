@@ -529,6 +529,65 @@ static void test_liveness(void **state) {
   one_fini(&o);
 }
 
+static bool is_told(one *o, unsigned peer) {
+  kad__message m;
+  kad__message_init(&m, KAD__FIND_NODE);
+  m.key = one_id(99);
+  assert_int_equal(one_ask(o, 98, &m), 1);
+  return one_told(o, peer);
+}
+
+/* Peer 1 asks us every ten seconds while `duration` passes, peer 2 answers;
+ * true when peer 1 was called, which it leaves unanswered. */
+static bool asks_only(one *o, kad_time duration) {
+  bool called = false;
+  for (kad_time end = o->now + duration; o->now < end;) {
+    kad__dht_call call;
+    one_advance(o, 10 * KAD_SECOND);
+    confirm(o, 1);
+    while (kad__dht_poll_call(o->dht, &call)) {
+      called = called || one_peer_of(&call) == 1;
+      if (one_peer_of(&call) != 1) {
+        one_empty(o, &call);
+      }
+    }
+  }
+  return called;
+}
+
+/* That somebody asks us is no proof that it answers: it is probed as if it were
+ * quiet, is not told of once it has failed, leaves, and comes back only with an
+ * answer. */
+static void test_who_only_asks(void **state) {
+  (void)state;
+  one o;
+  kad__dht_call call;
+  one_setup(&o);
+  o.config.liveness_interval = 2 * KAD_MINUTE;
+  one_start(&o);
+  one_add(&o, 1);
+  one_add(&o, 2);
+  assert_false(asks_only(&o, KAD_MINUTE));
+  assert_true(is_told(&o, 1));
+  assert_true(asks_only(&o, 90 * KAD_SECOND));
+  assert_true(present(&o, 1));
+  assert_false(is_told(&o, 1));
+  assert_true(asks_only(&o, 2 * KAD_MINUTE));
+  assert_false(present(&o, 1));
+  assert_true(asks_only(&o, 20 * KAD_MINUTE));
+  assert_false(present(&o, 1));
+  for (int i = 0; i < 100 && !present(&o, 1); i++) {
+    one_advance(&o, 10 * KAD_SECOND);
+    confirm(&o, 1);
+    while (kad__dht_poll_call(o.dht, &call)) {
+      one_empty(&o, &call);
+    }
+  }
+  assert_true(present(&o, 1));
+  assert_true(is_told(&o, 1));
+  one_fini(&o);
+}
+
 /* What is remembered of peers outside the table is bounded. */
 static void test_memory_of_strangers_is_bounded(void **state) {
   (void)state;
@@ -699,6 +758,7 @@ int main(void) {
       cmocka_unit_test(test_unsupported),
       cmocka_unit_test(test_refusal_is_not_failure),
       cmocka_unit_test(test_liveness),
+      cmocka_unit_test(test_who_only_asks),
       cmocka_unit_test(test_memory_of_strangers_is_bounded),
       cmocka_unit_test(test_rest_is_cheap),
       cmocka_unit_test(test_only_accepted_addresses),
