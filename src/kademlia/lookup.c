@@ -601,6 +601,7 @@ const char *kad__lookup_check(const kad__lookup *lookup) {
   for (uint32_t i = 0; i < lookup->config.paths; i++) {
     const kad__path *p = &lookup->paths[i];
     uint32_t counts[KAD__FAILED + 1] = {0};
+    uint32_t entries = 0;
     for (uint32_t j = 0; j < p->count; j++) {
       const kad__candidate *c = &p->list[j];
       kad__key distance = distance_of(lookup, c->peer);
@@ -611,9 +612,11 @@ const char *kad__lookup_check(const kad__lookup *lookup) {
         return "lookup: the candidates are not in order";
       }
       counts[c->state]++;
+      entries += c->entry && c->state == KAD__HEARD;
     }
     if (counts[KAD__WAITING] != p->waiting || counts[KAD__SLOW] != p->slow ||
-        counts[KAD__LOST] != p->lost || counts[KAD__ANSWERED] != p->answered) {
+        counts[KAD__LOST] != p->lost || counts[KAD__ANSWERED] != p->answered ||
+        entries != p->entries) {
       return "lookup: the counts of states are wrong";
     }
   }

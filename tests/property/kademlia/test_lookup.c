@@ -476,6 +476,101 @@ static void test_failure_does_not_undo_success(void **state) {
   world_free(w);
 }
 
+/* A path begins where it is told to, however far that is from the target. */
+static void test_entries_are_asked_first(void **state) {
+  (void)state;
+  uint64_t seed = test_seed("entries_are_asked_first");
+  for (size_t run = 0; run < test_runs(20); run++) {
+    kad__lookup_config config = {.parallelism = 2, .results = 5, .paths = 2};
+    world *w = world_new(seed + run, &config, 10);
+    kad__heard entries[2] = {{.peer = add_peer(w)}, {.peer = add_peer(w)}};
+    assert_ok(kad__lookup_seed_entry(&w->lookup, 1, &entries[0]));
+    assert_ok(kad__lookup_seed_entry(&w->lookup, 1, &entries[1]));
+    assert_ok(kad__lookup_seed_entry(&w->lookup, 1, &entries[1]));
+    check(w);
+    uint32_t hits = 0;
+    for (int i = 0; i < 4; i++) {
+      kad__peer peer = next(w);
+      assert_int_not_equal(peer, 0);
+      hits += peer == entries[0].peer || peer == entries[1].peer;
+    }
+    assert_int_equal(next(w), 0);
+    assert_int_equal(hits, 2);
+    world_free(w);
+  }
+}
+
+static uint32_t count_state(const world *w, uint8_t which) {
+  const kad__path *p = &w->lookup.paths[0];
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < p->count; i++) {
+    count += p->list[i].state == which;
+  }
+  return count;
+}
+
+/* Who names peers that keep silent loses its credit: what else it named is put
+ * off, until somebody else names it. */
+static void test_credit(void **state) {
+  (void)state;
+  kad__lookup_config config = {.parallelism = 8, .results = 20, .paths = 2};
+  world *w = world_new(test_seed("credit"), &config, 1);
+  kad__peer liar = next(w);
+  kad__heard names[12];
+  kad__peer asked[8];
+  for (size_t i = 0; i < KAD__COUNT(names); i++) {
+    names[i] = (kad__heard){.peer = add_peer(w)};
+  }
+  assert_true(kad__lookup_answered(&w->lookup, liar, names, 12));
+  for (size_t i = 0; i < KAD__COUNT(asked); i++) {
+    asked[i] = next(w);
+    assert_int_not_equal(asked[i], 0);
+  }
+  for (int i = 0; i < 3; i++) {
+    assert_true(kad__lookup_failed(&w->lookup, asked[i]));
+  }
+  assert_int_equal(count_state(w, KAD__DEFERRED), 0);
+  kad__lookup_slow(&w->lookup, asked[3]);
+  check(w);
+  assert_int_equal(count_state(w, KAD__DEFERRED), 4);
+  assert_int_equal(next(w), 0);
+  assert_true(kad__lookup_answered(&w->lookup, asked[3], names, 12));
+  check(w);
+  assert_int_equal(count_state(w, KAD__DEFERRED), 0);
+  for (int i = 0; i < 4; i++) {
+    assert_int_not_equal(next(w), 0);
+  }
+  world_free(w);
+}
+
+/* However few are wanted, all in the region are asked, and are results. */
+static void test_region(void **state) {
+  (void)state;
+  uint64_t seed = test_seed("region");
+  for (size_t run = 0; run < test_runs(20); run++) {
+    kad__lookup_config config = {.parallelism = 3,
+                                 .results = 4,
+                                 .paths = 1 + (uint32_t)(run % 2) * 2,
+                                 .region = UINT64_MAX / 2};
+    world *w = world_new(seed + run, &config, 60);
+    const kad__candidate *results[256];
+    for (kad__peer peer = next(w); peer != 0; peer = next(w)) {
+      assert_true(kad__lookup_answered(&w->lookup, peer, NULL, 0));
+    }
+    assert_true(finished(w));
+    uint32_t inside = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+      bool in = distance(w, w->peers[i]).w[0] < config.region;
+      inside += in;
+      assert_true(!in || kad__lookup_find(&w->lookup, w->peers[i])->state ==
+                             KAD__ANSWERED);
+    }
+    assert_true(inside > 4);
+    assert_int_equal(kad__lookup_results(&w->lookup, results, 256), inside);
+    world_free(w);
+  }
+}
+
 /* ---- a whole network ---------------------------------------------------- */
 
 #define NODES 200
@@ -595,6 +690,9 @@ int main(void) {
       cmocka_unit_test(test_disjoint_paths),
       cmocka_unit_test(test_results_are_merged_in_order),
       cmocka_unit_test(test_failure_does_not_undo_success),
+      cmocka_unit_test(test_entries_are_asked_first),
+      cmocka_unit_test(test_credit),
+      cmocka_unit_test(test_region),
       cmocka_unit_test(test_finds_the_closest),
       cmocka_unit_test(test_given_peers),
   };
