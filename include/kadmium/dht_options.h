@@ -26,15 +26,15 @@ typedef enum kad_addresses {
 
 typedef struct kad_dht_options {
   /* Look-ups. */
-  uint32_t bucket_size;   /**< k: peers in each bucket (20) */
-  uint32_t replication;   /**< peers that a record goes to (20) */
-  uint32_t parallelism;   /**< alpha: requests of one look-up at once (10) */
-  bool disjoint_paths;    /**< S/Kademlia: three look-ups that share no peer,
-                               and a table of those they end with: against
-                               peers that lie. Look-ups take as long, with
-                               half as many requests more; joining twice */
-  kad_time query_timeout; /**< of the DHT's own queries, whole (5 min) */
-  kad_time peer_timeout;  /**< for one peer, dialling included (10 s) */
+  uint32_t bucket_size;     /**< k: peers in each bucket (20) */
+  uint32_t replication;     /**< peers that a record goes to (20) */
+  uint32_t parallelism;     /**< alpha: requests of one look-up at once (10) */
+  bool disjoint_paths;      /**< S/Kademlia: three look-ups that share no peer,
+                                 and a table of those they end with: against
+                                 peers that lie. Look-ups take as long, with
+                                 half as many requests more; joining twice */
+  kad_time query_timeout;   /**< of the DHT's own queries, whole (5 min) */
+  kad_time peer_timeout;    /**< for one peer, dialling included (10 s) */
   kad_time pending_timeout; /**< until a newcomer may take a dead peer's place
                                  in a full bucket (60 s) */
   uint32_t caching; /**< closest peers without a record that get it (1) */
