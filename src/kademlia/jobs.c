@@ -12,6 +12,9 @@
 /* What was ours in an earlier life may have expired elsewhere: it is sent soon,
  * but not before the table has filled. */
 #define RESUME_AFTER (30 * KAD_SECOND)
+/* ... and within this part of the interval, unless that is many a second. */
+#define RESUME_PART 16
+#define RESUME_PAUSE_MIN KAD_SECOND
 
 static void cursor_reset(kad__dht *dht, kad__job *job) {
   kad__release(&dht->allocator, job->cursor);
@@ -50,6 +53,8 @@ void kad__dht_resume(kad__dht *dht, kad_time now) {
     kad_bytes key = {0};
     if (job->interval != KAD_TIME_NEVER && next_key(dht, ours[i], key, &key)) {
       job->next = kad__time_min(job->next, kad__time_add(now, RESUME_AFTER));
+      job->hurried = true;
+      cursor_reset(dht, job);
     }
   }
 }
@@ -148,9 +153,24 @@ static void begin_round(kad__dht *dht, int which, kad_time now) {
   kad__job *job = &dht->jobs[which];
   uint64_t count = count_keys(dht, which);
   job->pause = job->interval / (count == 0 ? 1 : count) + 1;
+  if (job->hurried && job->pause > RESUME_PAUSE_MIN) {
+    kad_time pause = job->pause / RESUME_PART;
+    job->pause = pause > RESUME_PAUSE_MIN ? pause : RESUME_PAUSE_MIN;
+  }
   if (count == 0) {
     job->next = kad__time_add(now, job->interval);
   }
+}
+
+/* The next round begins at once, so that keys keep their pace; after one
+ * without any, or a hurried one, when the interval is over. */
+static void end_round(kad__job *job, bool empty, kad_time now) {
+  kad_time pause = empty ? job->interval : 0;
+  if (!empty && job->hurried) {
+    pause = job->interval - job->interval / RESUME_PART;
+  }
+  job->next = kad__time_add(now, pause);
+  job->hurried = false;
 }
 
 /* Half to one and a half of the pause. */
@@ -169,9 +189,8 @@ static void job_step(kad__dht *dht, int which, kad_time now) {
     begin_round(dht, which, now);
   }
   if (!next_key(dht, which, kad__bytes(job->cursor, job->cursor_len), &key)) {
-    bool began = job->cursor == NULL;
+    end_round(job, job->cursor == NULL, now);
     cursor_reset(dht, job);
-    job->next = began ? kad__time_add(now, job->interval) : now;
     return;
   }
   if (dht->table.size == 0) {

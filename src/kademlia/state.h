@@ -146,6 +146,7 @@ typedef struct kad__job {
   kad_time pause;  /* between two records */
   uint8_t *cursor; /* key of the last one; NULL: at the beginning */
   size_t cursor_len;
+  bool hurried; /* this round: see kad__dht_resume */
 } kad__job;
 
 enum { KAD__JOB_REPLICATE, KAD__JOB_REPUBLISH, KAD__JOB_REPROVIDE, KAD__JOBS };
