@@ -34,7 +34,7 @@
 /* Whoever was up for less is not asked to ask, nor to publish. */
 #define SETTLED (10 * KAD_SECOND)
 /* Whoever came back has published again after so long. */
-#define RESUMED (2 * KAD_MINUTE)
+#define RESUMED (4 * KAD_MINUTE)
 #define RECORD_TTL KAD_HOUR
 #define PROVIDER_TTL (30 * KAD_MINUTE)
 #define KEY_LEN 34
@@ -44,7 +44,7 @@
 typedef struct member {
   kad_time since; /* it came (back) */
   kad_time leaves;
-  uint32_t contacts[CONTACTS];
+  uint32_t contacts[CONTACTS + 1];
   uint32_t contact_count;
   bool gone; /* for good */
 } member;
@@ -170,21 +170,22 @@ static void restore(world *w, uint32_t number) {
   kad__bare_touch(w->bare, number);
 }
 
+/* The last contact is the one that it is configured with: those that it knew
+ * may all be gone, and whoever knows nobody else makes an island of it. */
 static uint32_t come_back(world *w) {
   uint32_t at = (uint32_t)kad_random_below(&w->random, w->away_count);
   uint32_t number = w->away[at];
-  const member *m = &w->members[number];
+  member *m = &w->members[number];
   w->away[at] = w->away[--w->away_count];
+  m->contacts[m->contact_count++] = random_up(w);
   assert_ok(kad__bare_return(w->bare, number, m->contacts, m->contact_count));
   w->returns++;
   restore(w, number);
   return number;
 }
 
-static uint32_t join(world *w, uint32_t slot) {
-  uint32_t contact =
-      (slot + 1 + (uint32_t)kad_random_below(&w->random, NODES - 1)) % NODES;
-  int number = kad__bare_add(w->bare, w->up[contact]);
+static uint32_t join(world *w) {
+  int number = kad__bare_add(w->bare, random_up(w));
   assert_ok(number);
   w->joins++;
   return (uint32_t)number;
@@ -204,7 +205,7 @@ static void replace(world *w, uint32_t slot) {
     w->members[leaver].gone = true;
   }
   kad__bare_crash(w->bare, leaver);
-  uint32_t number = coin(w) && w->away_count > 0 ? come_back(w) : join(w, slot);
+  uint32_t number = coin(w) && w->away_count > 0 ? come_back(w) : join(w);
   w->up[slot] = number;
   came(w, number);
 }
