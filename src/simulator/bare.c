@@ -103,8 +103,7 @@ static int decode(kad__message *out, const packet *p) {
 
 /* ---- what a node does ---------------------------------------------------- */
 
-/* Tells the caller in its `life`, who is `caller` itself, how its call ended.
- */
+/* Tells `caller` how its call ended, unless it has begun another life. */
 static void tell_caller(kad__bare *b, uint32_t caller, uint16_t life,
                         kad__call_id call, packet_kind kind, int error,
                         kad_time delay) {
@@ -215,8 +214,9 @@ static void on_request(kad__bare *b, const packet *p) {
     return;
   }
   confirm(b, node, p->from);
-  int result = kad__dht_answer(node->dht, &b->reply, &b->message,
-                               kad__bare_id(b, p->from), (kad_bytes){0}, b->now);
+  int result =
+      kad__dht_answer(node->dht, &b->reply, &b->message,
+                      kad__bare_id(b, p->from), (kad_bytes){0}, b->now);
   if (result < 0 && p->expects_reply) {
     tell_caller(b, p->from, p->life, p->call, FAILURE, KAD_E_STREAM_RESET,
                 kad__bare_latency(b, p->from, p->to));

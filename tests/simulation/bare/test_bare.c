@@ -159,6 +159,40 @@ static void test_nobody_there(void **state) {
   kad__bare_free(NULL);
 }
 
+/* Who comes back knows whom it has dialled, and nobody else: answers to its
+ * earlier life are lost. Who is silent is not among the closest. */
+static void test_return(void **state) {
+  (void)state;
+  const uint32_t contacts[] = {1, 2, 9};
+  uint32_t found[2];
+  kad__query_id id;
+  kad__bare *bare = network(test_seed("return"), 60, 0);
+  kad__dht *dht = kad__bare_dht(bare, 7);
+  assert_error(KAD_E_STATE, kad__bare_return(bare, 7, contacts, 3));
+  assert_ok(kad__dht_find_closest(dht, &id, kad__bytes_of("key"), KAD__K,
+                                  kad__bare_now(bare)));
+  kad__bare_touch(bare, 7);
+  kad__bare_crash(bare, 9);
+  kad__bare_crash(bare, 7);
+  assert_null(kad__bare_store(bare, 7));
+  assert_ok(kad__bare_return(bare, 7, contacts, 3));
+  assert_non_null(kad__bare_store(bare, 7));
+  dht = kad__bare_dht(bare, 7);
+  assert_int_equal(kad__dht_table_size(dht), 0);
+  kad_time end = kad__bare_now(bare) + 400 * KAD_MILLISECOND;
+  while (kad__bare_step(bare, end)) {
+  }
+  assert_int_equal(kad__dht_counters_get(dht)->replies, 0);
+  assert_int_equal(kad__dht_table_size(dht), 2);
+  check_all(bare);
+  kad__bare_silence(bare, 7);
+  assert_int_equal(kad__bare_closest(bare, found, 1, kad__bare_id(bare, 7),
+                                     KAD__BARE_NOBODY),
+                   1);
+  assert_true(found[0] != 7);
+  kad__bare_free(bare);
+}
+
 static int build_with(const test_allocator *t) {
   kad__bare_config config;
   kad__bare *bare = NULL;
@@ -168,6 +202,10 @@ static int build_with(const test_allocator *t) {
   int error = kad__bare_new(&bare, &config);
   for (uint32_t i = 0; i < 8 && error >= 0; i++) {
     error = kad__bare_add(bare, i == 0 ? KAD__BARE_NOBODY : i - 1);
+  }
+  if (error >= 0) {
+    kad__bare_crash(bare, 3);
+    error = kad__bare_return(bare, 3, (uint32_t[]){0, 1}, 2);
   }
   if (error >= 0) {
     (void)kad__bare_step(bare, kad__bare_now(bare) + KAD_SECOND);
@@ -207,6 +245,7 @@ int main(void) {
       cmocka_unit_test(test_crashes_and_loss),
       cmocka_unit_test(test_truth),
       cmocka_unit_test(test_nobody_there),
+      cmocka_unit_test(test_return),
       cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
