@@ -11,16 +11,16 @@
 #define SIGNED_PREFIX "noise-libp2p-static-key:"
 #define PREFIX_LEN (sizeof(SIGNED_PREFIX) - 1)
 #define SIGNED_LEN (PREFIX_LEN + KAD__X25519_LEN)
-/* Room for an Ed25519 key, a signature and the extensions. */
-#define PAYLOAD_CAP 192
+/* Room for a key, a signature and the extensions. */
+#define PAYLOAD_CAP (KAD_PUBLIC_KEY_MAX + KAD_SIGNATURE_MAX + 64)
 
 struct kad__security {
   const kad_allocator *allocator;
   const kad_key_pair *pair;
   kad__noise_suite suite;
   kad__x25519 static_key;
+  uint8_t *payload;
   size_t payload_len;
-  uint8_t payload[PAYLOAD_CAP];
 };
 
 /* What an identity signs to vouch for a static key. */
@@ -31,25 +31,27 @@ static void signed_bytes(uint8_t out[SIGNED_LEN], const uint8_t *static_key) {
 
 static int encode_payload(kad__security *s) {
   uint8_t message[SIGNED_LEN];
-  uint8_t signature[KAD_SIGNATURE_LEN];
+  uint8_t signature[KAD_SIGNATURE_MAX];
+  uint8_t bytes[PAYLOAD_CAP];
   signed_bytes(message, s->static_key.public_key);
-  int result =
-      kad_key_pair_sign(s->pair, signature, kad__bytes(message, SIGNED_LEN));
-  if (result < 0) {
-    return result;
+  int signed_len = kad_key_pair_signature(s->pair, signature, sizeof(signature),
+                                          kad__bytes(message, SIGNED_LEN));
+  if (signed_len < 0) {
+    return signed_len;
   }
   kad__noise_payload payload = {
       .identity_key = kad_public_key_bytes(kad_key_pair_public(s->pair)),
-      .identity_signature = kad__bytes(signature, sizeof(signature)),
+      .identity_signature = kad__bytes(signature, (size_t)signed_len),
       .muxer_count = 1,
       .muxers = {kad__bytes_of(KAD__YAMUX_NAME)},
   };
-  int len = kad__noise_payload_encode(s->payload, PAYLOAD_CAP, &payload);
+  int len = kad__noise_payload_encode(bytes, sizeof(bytes), &payload);
   if (len < 0) {
     return len;
   }
   s->payload_len = (size_t)len;
-  return 0;
+  s->payload = kad__memdup(s->allocator, bytes, s->payload_len);
+  return s->payload == NULL ? KAD_E_NO_MEMORY : 0;
 }
 
 static int init_security(kad__security *s, kad_random *random) {
@@ -87,6 +89,7 @@ void kad__security_free(kad__security *s) {
   }
   kad__x25519_fini(&s->static_key);
   kad__noise_suite_fini(&s->suite);
+  kad__release(s->allocator, s->payload);
   kad__release(s->allocator, s);
 }
 

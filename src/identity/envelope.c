@@ -85,9 +85,6 @@ int kad__peer_record_seal(uint8_t *out, size_t cap, const kad_key_pair *pair,
   uint8_t *payload = w.at;
   put_record(&w, peer, sequence, addresses, count);
   uint8_t *end = w.at;
-  uint8_t signature[KAD_SIGNATURE_LEN] = {0};
-  kad__pb_put_bytes(&w, ENVELOPE_SIGNATURE,
-                    kad__bytes(signature, sizeof(signature)));
   if (w.overflow) {
     return KAD_E_BUFFER_TOO_SMALL;
   }
@@ -95,12 +92,18 @@ int kad__peer_record_seal(uint8_t *out, size_t cap, const kad_key_pair *pair,
   uint8_t *length = payload - kad__varint_len(payload_len);
   uint8_t *start = length - SIGNED_HEAD_LEN;
   write_signed_head(start);
-  int result = kad_key_pair_sign(pair, signature,
-                                 kad__bytes(start, (size_t)(end - start)));
-  if (result < 0) {
-    return result;
+  uint8_t signature[KAD_SIGNATURE_MAX];
+  int signed_len =
+      kad_key_pair_signature(pair, signature, sizeof(signature),
+                             kad__bytes(start, (size_t)(end - start)));
+  if (signed_len < 0) {
+    return signed_len;
   }
-  memcpy(w.at - KAD_SIGNATURE_LEN, signature, KAD_SIGNATURE_LEN);
+  kad__pb_put_bytes(&w, ENVELOPE_SIGNATURE,
+                    kad__bytes(signature, (size_t)signed_len));
+  if (w.overflow) {
+    return KAD_E_BUFFER_TOO_SMALL;
+  }
   int len = kad__pb_writer_finish(&w);
   kad__pb_writer_init(&w, out, cap);
   put_envelope_head(&w, pair, payload_len);

@@ -18,11 +18,10 @@ struct kad_public_key {
   uint8_t bytes[];
 };
 
-/* The public key of the 32 bytes `point`, whose smallness of order is not
- * checked. `*out` is yours to free. KAD_E_NO_MEMORY, KAD_E_CRYPTO. */
-int kad__public_key_new_ed25519(kad_public_key **out,
-                                const kad_allocator *allocator,
-                                const uint8_t point[KAD__ED25519_LEN]);
+/* The public key whose protobuf has these fields; `*out` is yours to free. The
+ * errors of kad_public_key_decode but KAD_E_PROTOBUF. */
+int kad__public_key_new(kad_public_key **out, const kad_allocator *allocator,
+                        uint64_t type, kad_bytes data);
 
 /* The fields of the `PublicKey` and `PrivateKey` protobufs, which look alike.
  * Unknown fields are passed over and the last of several counts, as protobuf

@@ -8,43 +8,32 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "identity/key.h"
+#include "identity/private_key.h"
 #include "wire/protobuf.h"
 
-#define PRIVATE_LEN (2 * KAD__ED25519_LEN)
-/* The public half stands twice in it. */
-#define PRIVATE_LEN_OLD (3 * KAD__ED25519_LEN)
-
+/* One block of memory; the `Data` of the key's protobuf stands at its end. */
 struct kad_key_pair {
   kad_allocator allocator;
   EVP_PKEY *handle;
   kad_public_key *public_key;
-  uint8_t seed[KAD__ED25519_LEN];
-  uint8_t point[KAD__ED25519_LEN];
+  size_t len;
+  uint8_t data[];
 };
 
-static int fill_pair(kad_key_pair *pair, const uint8_t seed[KAD__ED25519_LEN]) {
-  size_t len = KAD__ED25519_LEN;
-  memcpy(pair->seed, seed, KAD__ED25519_LEN);
-  pair->handle = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed,
-                                              KAD__ED25519_LEN);
-  if (pair->handle == NULL ||
-      EVP_PKEY_get_raw_public_key(pair->handle, pair->point, &len) != 1) {
-    return KAD_E_CRYPTO;
-  }
-  return kad__public_key_new_ed25519(&pair->public_key, &pair->allocator,
-                                     pair->point);
-}
-
+/* Takes over the handle of `key`, also when it fails. */
 static int new_pair(kad_key_pair **out, const kad_allocator *allocator,
-                    const uint8_t seed[KAD__ED25519_LEN]) {
-  kad_key_pair *pair = kad__calloc(allocator, 1, sizeof(*pair));
+                    kad_key_type type, kad__private_key *key) {
+  kad_key_pair *pair = kad__alloc(allocator, sizeof(*pair) + key->len);
   if (pair == NULL) {
     return KAD_E_NO_MEMORY;
   }
-  pair->allocator = *allocator;
-  ERR_set_mark();
-  int result = fill_pair(pair, seed);
-  ERR_pop_to_mark();
+  *pair = (kad_key_pair){
+      .allocator = *allocator, .handle = key->handle, .len = key->len};
+  key->handle = NULL;
+  memcpy(pair->data, key->data, key->len);
+  int result =
+      kad__public_key_new(&pair->public_key, allocator, type,
+                          kad__bytes(key->public_data, key->public_len));
   if (result < 0) {
     kad_key_pair_free(pair);
     return result;
@@ -53,59 +42,57 @@ static int new_pair(kad_key_pair **out, const kad_allocator *allocator,
   return 0;
 }
 
-int kad_key_pair_generate(kad_key_pair **out, const kad_allocator *allocator,
-                          kad_random *random) {
-  uint8_t seed[KAD__ED25519_LEN];
-  kad_random_bytes(random, seed, sizeof(seed));
-  int result = new_pair(out, allocator, seed);
-  OPENSSL_cleanse(seed, sizeof(seed));
+int kad_key_pair_generate_type(kad_key_pair **out,
+                               const kad_allocator *allocator,
+                               kad_key_type type, kad_random *random) {
+  kad__private_key key;
+  int result = kad__private_key_generate(&key, type, random);
+  if (result < 0) {
+    return result;
+  }
+  result = new_pair(out, allocator, type, &key);
+  kad__private_key_fini(&key);
   return result;
 }
 
-static bool halves_agree(const kad_key_pair *pair, kad_bytes data) {
-  for (size_t at = KAD__ED25519_LEN; at < data.len; at += KAD__ED25519_LEN) {
-    if (memcmp(data.data + at, pair->point, KAD__ED25519_LEN) != 0) {
-      return false;
-    }
-  }
-  return true;
+int kad_key_pair_generate(kad_key_pair **out, const kad_allocator *allocator,
+                          kad_random *random) {
+  return kad_key_pair_generate_type(out, allocator, KAD_KEY_ED25519, random);
 }
 
 int kad_key_pair_decode(kad_key_pair **out, const kad_allocator *allocator,
                         kad_bytes in) {
   uint64_t type = 0;
   kad_bytes data = {NULL, 0};
-  kad_key_pair *pair = NULL;
+  kad__private_key key;
   int result = kad__key_fields(&type, &data, in);
   if (result < 0) {
     return result;
   }
-  if (type != KAD_KEY_ED25519) {
-    return KAD_E_KEY_TYPE;
-  }
-  if (data.len != PRIVATE_LEN && data.len != PRIVATE_LEN_OLD) {
-    return KAD_E_KEY;
-  }
-  result = new_pair(&pair, allocator, data.data);
+  result = kad__private_key_decode(&key, type, data);
   if (result < 0) {
     return result;
   }
-  if (!halves_agree(pair, data)) {
-    kad_key_pair_free(pair);
-    return KAD_E_KEY;
-  }
-  *out = pair;
-  return 0;
+  result = new_pair(out, allocator, (kad_key_type)type, &key);
+  kad__private_key_fini(&key);
+  return result;
 }
 
-void kad_key_pair_encode(const kad_key_pair *pair,
-                         uint8_t out[KAD_KEY_PAIR_LEN]) {
+int kad_key_pair_export(const kad_key_pair *pair, uint8_t *out, size_t cap) {
   kad__pb_writer writer;
-  kad__pb_writer_init(&writer, out, KAD_KEY_PAIR_LEN);
-  kad__pb_put_varint(&writer, 1, KAD_KEY_ED25519);
-  kad__pb_put_header(&writer, 2, PRIVATE_LEN);
-  kad__pb_put_raw(&writer, kad__bytes(pair->seed, KAD__ED25519_LEN));
-  kad__pb_put_raw(&writer, kad__bytes(pair->point, KAD__ED25519_LEN));
+  kad__pb_writer_init(&writer, out, cap);
+  kad__pb_put_varint(&writer, 1, pair->public_key->type);
+  kad__pb_put_bytes(&writer, 2, kad__bytes(pair->data, pair->len));
+  return kad__pb_writer_finish(&writer);
+}
+
+int kad_key_pair_encode(const kad_key_pair *pair,
+                        uint8_t out[KAD_KEY_PAIR_LEN]) {
+  if (pair->public_key->type != KAD_KEY_ED25519) {
+    return KAD_E_KEY_TYPE;
+  }
+  int len = kad_key_pair_export(pair, out, KAD_KEY_PAIR_LEN);
+  return len < 0 ? len : 0;
 }
 
 void kad_key_pair_free(kad_key_pair *pair) {
@@ -115,7 +102,7 @@ void kad_key_pair_free(kad_key_pair *pair) {
   kad_allocator allocator = pair->allocator;
   kad_public_key_free(pair->public_key);
   EVP_PKEY_free(pair->handle);
-  OPENSSL_cleanse(pair, sizeof(*pair));
+  OPENSSL_cleanse(pair, sizeof(*pair) + pair->len);
   kad__release(&allocator, pair);
 }
 
@@ -127,17 +114,42 @@ const kad_peer_id *kad_key_pair_peer_id(const kad_key_pair *pair) {
   return &pair->public_key->id;
 }
 
-int kad_key_pair_sign(const kad_key_pair *pair, uint8_t out[KAD_SIGNATURE_LEN],
-                      kad_bytes message) {
-  size_t len = KAD_SIGNATURE_LEN;
-  ERR_set_mark();
+static int sign(const kad_key_pair *pair, uint8_t *out, size_t cap,
+                kad_bytes message) {
+  size_t len = cap;
+  const char *digest =
+      pair->public_key->type == KAD_KEY_ED25519 ? NULL : "SHA256";
   EVP_MD_CTX *context = EVP_MD_CTX_new();
   bool done =
       context != NULL &&
-      EVP_DigestSignInit_ex(context, NULL, NULL, NULL, NULL, pair->handle,
+      EVP_DigestSignInit_ex(context, NULL, digest, NULL, NULL, pair->handle,
                             NULL) == 1 &&
       EVP_DigestSign(context, out, &len, message.data, message.len) == 1;
   EVP_MD_CTX_free(context);
+  if (!done) {
+    return KAD_E_CRYPTO;
+  }
+  return pair->public_key->type == KAD_KEY_SECP256K1
+             ? kad__secp256k1_lower(out, len, cap)
+             : (int)len;
+}
+
+int kad_key_pair_signature(const kad_key_pair *pair, uint8_t *out, size_t cap,
+                           kad_bytes message) {
+  if (cap < (size_t)EVP_PKEY_get_size(pair->handle)) {
+    return KAD_E_BUFFER_TOO_SMALL;
+  }
+  ERR_set_mark();
+  int result = sign(pair, out, cap, message);
   ERR_pop_to_mark();
-  return done ? 0 : KAD_E_CRYPTO;
+  return result;
+}
+
+int kad_key_pair_sign(const kad_key_pair *pair, uint8_t out[KAD_SIGNATURE_LEN],
+                      kad_bytes message) {
+  if (pair->public_key->type != KAD_KEY_ED25519) {
+    return KAD_E_KEY_TYPE;
+  }
+  int len = kad_key_pair_signature(pair, out, KAD_SIGNATURE_LEN, message);
+  return len < 0 ? len : 0;
 }

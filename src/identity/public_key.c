@@ -159,17 +159,13 @@ static bool is_small_order(const uint8_t point[KAD__ED25519_LEN]) {
   return false;
 }
 
-static int import_raw(EVP_PKEY **out, kad_bytes point) {
-  *out = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, point.data,
-                                     point.len);
-  return *out == NULL ? openssl_error(KAD_E_CRYPTO) : 0;
-}
-
 static int import_ed25519(EVP_PKEY **out, kad_bytes data) {
   if (data.len != KAD__ED25519_LEN || is_small_order(data.data)) {
     return KAD_E_KEY;
   }
-  return import_raw(out, data);
+  *out =
+      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, data.data, data.len);
+  return *out == NULL ? openssl_error(KAD_E_CRYPTO) : 0;
 }
 
 static int import_data(EVP_PKEY **out, uint64_t type, kad_bytes data) {
@@ -225,37 +221,27 @@ static int wrap_key(kad_public_key **out, const kad_allocator *allocator,
   return 0;
 }
 
-int kad__public_key_new_ed25519(kad_public_key **out,
-                                const kad_allocator *allocator,
-                                const uint8_t point[KAD__ED25519_LEN]) {
-  kad_bytes data = kad__bytes(point, KAD__ED25519_LEN);
+int kad__public_key_new(kad_public_key **out, const kad_allocator *allocator,
+                        uint64_t type, kad_bytes data) {
   EVP_PKEY *handle = NULL;
-  int result = import_raw(&handle, data);
+  ERR_set_mark();
+  int result = import_data(&handle, type, data);
+  ERR_pop_to_mark();
   if (result < 0) {
     return result;
   }
-  return wrap_key(out, allocator, handle, KAD_KEY_ED25519, data);
+  return wrap_key(out, allocator, handle, (kad_key_type)type, data);
 }
 
 int kad_public_key_decode(kad_public_key **out, const kad_allocator *allocator,
                           kad_bytes in) {
   uint64_t type = 0;
   kad_bytes data = {NULL, 0};
-  EVP_PKEY *handle = NULL;
   if (in.len > KAD_PUBLIC_KEY_MAX) {
     return KAD_E_KEY_SIZE;
   }
   int result = kad__key_fields(&type, &data, in);
-  if (result < 0) {
-    return result;
-  }
-  ERR_set_mark();
-  result = import_data(&handle, type, data);
-  ERR_pop_to_mark();
-  if (result < 0) {
-    return result;
-  }
-  return wrap_key(out, allocator, handle, (kad_key_type)type, data);
+  return result < 0 ? result : kad__public_key_new(out, allocator, type, data);
 }
 
 void kad_public_key_free(kad_public_key *key) {

@@ -13,8 +13,8 @@
 #include "kadmium/key.h"
 #include "runtime/system.h"
 
-/* The old form of the protobuf, with the public half twice, has 100 bytes. */
-#define FILE_MAX 128
+/* One more than a key can have, to notice a file that is longer. */
+#define FILE_MAX (KAD_KEY_PAIR_MAX + 1)
 
 /* Reads up to `cap` bytes to the end of the file; the count or -1. */
 static ssize_t read_all(int fd, uint8_t *out, size_t cap) {
@@ -112,10 +112,10 @@ static int write_temporary(const char *path, const kad_key_pair *pair) {
   if (fd < 0) {
     return KAD_E_KEY_FILE;
   }
-  uint8_t bytes[KAD_KEY_PAIR_LEN];
-  kad_key_pair_encode(pair, bytes);
-  bool written = fchmod(fd, S_IRUSR | S_IWUSR) == 0 &&
-                 write_all(fd, bytes, sizeof(bytes)) == 0 && fsync(fd) == 0;
+  uint8_t bytes[KAD_KEY_PAIR_MAX];
+  int len = kad_key_pair_export(pair, bytes, sizeof(bytes));
+  bool written = len > 0 && fchmod(fd, S_IRUSR | S_IWUSR) == 0 &&
+                 write_all(fd, bytes, (size_t)len) == 0 && fsync(fd) == 0;
   explicit_bzero(bytes, sizeof(bytes));
   written = close(fd) == 0 && written;
   if (!written) {

@@ -18,10 +18,12 @@ LIBC = {
 # base/alloc.c is where kad_allocator_default names them.
 ALLOCATOR = {"malloc", "realloc", "free"}
 # libcrypto, in the two folders that are allowed to use it. Nothing that draws
-# entropy (RAND_), does input or output (BIO_), or reads files is on the list.
+# entropy (RAND_), does input or output (BIO_), or reads files is on the list,
+# but for the few by which OpenSSL is made to draw from a kad_random.
 CRYPTO = re.compile(
     r"^(EVP|BN|EC|ECDSA|RSA|OSSL|OPENSSL|CRYPTO|d2i|i2d|SHA256|X509|ASN1|ERR|"
-    r"OBJ|DSA)_?\w*$")
+    r"OBJ|DSA)_?\w*$"
+    r"|^RAND_(get0_primary|set_DRBG_type|set_seed_source_type)$")
 CRYPTO_FOLDERS = {"identity", "connection"}
 # A sanitized build adds its own, under these names.
 COMPILER = re.compile(r"^(__(asan|ubsan|sanitizer|tsan|lsan|odr_asan)\w*|_GLOBAL_OFFSET_TABLE_)")

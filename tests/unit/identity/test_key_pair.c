@@ -65,7 +65,7 @@ static void refuses_what_is_no_key(void **state) {
   assert_error(KAD_E_PROTOBUF, decode(""));
   assert_error(KAD_E_PROTOBUF, decode("0801"));
   assert_error(KAD_E_PROTOBUF, decode("08011240" SEED));
-  assert_error(KAD_E_KEY_TYPE, decode("08021220" SEED));
+  assert_error(KAD_E_KEY, decode("08021200"));
   assert_error(KAD_E_KEY_TYPE, decode("08091220" SEED));
   assert_error(KAD_E_KEY, decode("08011220" SEED));
   assert_error(KAD_E_KEY, decode("08011200"));

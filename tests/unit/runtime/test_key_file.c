@@ -171,8 +171,28 @@ static void test_damaged(void **state) {
   }
 }
 
-/* An RSA or secp256k1 key is a key, but none that we can be. */
-static void test_other_type(void **state) {
+static void test_other_types(void **state) {
+  place *p = *state;
+  const kad_key_type types[] = {KAD_KEY_RSA, KAD_KEY_SECP256K1, KAD_KEY_ECDSA};
+  for (size_t i = 0; i < KAD__COUNT(types); i++) {
+    kad_random random;
+    kad_key_pair *pair = NULL;
+    kad_key_pair *loaded = NULL;
+    kad_random_init_u64(&random, 1);
+    assert_ok(kad_key_pair_generate_type(&pair, kad_allocator_default(),
+                                         types[i], &random));
+    assert_ok(kad_key_pair_save(pair, p->file));
+    assert_ok(kad_key_pair_load(&loaded, kad_allocator_default(), p->file));
+    assert_true(kad_peer_id_equal(kad_key_pair_peer_id(loaded),
+                                  kad_key_pair_peer_id(pair)));
+    kad_key_pair_free(loaded);
+    kad_key_pair_free(pair);
+    unlink(p->file);
+  }
+}
+
+/* The beginning of a key of another type. */
+static void test_other_type_damaged(void **state) {
   place *p = *state;
   static const uint8_t secp256k1[] = {0x08, 2, 0x12, 4, 1, 2, 3, 4};
   write_file(p, secp256k1, sizeof(secp256k1), 0600);
@@ -201,11 +221,12 @@ static void test_without_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_round_trip),   TEST(test_strict_umask),
-      TEST(test_wider_modes),  TEST(test_never_overwritten),
-      TEST(test_not_a_file),   TEST(test_dangling_link),
-      TEST(test_no_directory), TEST(test_damaged),
-      TEST(test_other_type),   TEST(test_without_memory),
+      TEST(test_round_trip),     TEST(test_strict_umask),
+      TEST(test_wider_modes),    TEST(test_never_overwritten),
+      TEST(test_not_a_file),     TEST(test_dangling_link),
+      TEST(test_no_directory),   TEST(test_damaged),
+      TEST(test_other_types),    TEST(test_other_type_damaged),
+      TEST(test_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

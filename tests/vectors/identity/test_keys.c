@@ -38,17 +38,31 @@ static void peer_ids_of_the_specification(void **state) {
   }
 }
 
-static void key_pair_of_the_specification(void **state) {
+static void key_pairs_of_the_specification(void **state) {
   (void)state;
-  uint8_t out[KAD_KEY_PAIR_LEN];
-  kad_key_pair *pair = NULL;
-  kad_bytes in = test_hex(SPEC_ED25519_PRIVATE);
-  assert_ok(kad_key_pair_decode(&pair, kad_allocator_default(), in));
-  assert_bytes_equal(kad_public_key_bytes(kad_key_pair_public(pair)),
-                     test_hex(SPEC_ED25519_PUBLIC));
-  kad_key_pair_encode(pair, out);
-  assert_bytes_equal(kad__bytes(out, sizeof(out)), in);
-  kad_key_pair_free(pair);
+  const struct {
+    const char *pair[2];
+    const char *key;
+  } cases[] = {
+      {{SPEC_ED25519_PRIVATE, ""}, SPEC_ED25519_PUBLIC},
+      {{SPEC_SECP256K1_PRIVATE, ""}, SPEC_SECP256K1_PUBLIC},
+      {{SPEC_ECDSA_PRIVATE, ""}, SPEC_ECDSA_PUBLIC},
+      {{SPEC_RSA_PRIVATE, SPEC_RSA_PRIVATE_REST}, SPEC_RSA_PUBLIC},
+  };
+  for (size_t i = 0; i < KAD__COUNT(cases); i++) {
+    uint8_t out[KAD_KEY_PAIR_MAX];
+    kad_key_pair *pair = NULL;
+    char text[2 * KAD_KEY_PAIR_MAX + 1];
+    snprintf(text, sizeof(text), "%s%s", cases[i].pair[0], cases[i].pair[1]);
+    kad_bytes in = test_hex(text);
+    assert_ok(kad_key_pair_decode(&pair, kad_allocator_default(), in));
+    assert_bytes_equal(kad_public_key_bytes(kad_key_pair_public(pair)),
+                       test_hex(cases[i].key));
+    int len = kad_key_pair_export(pair, out, sizeof(out));
+    assert_ok(len);
+    assert_bytes_equal(kad__bytes(out, (size_t)len), in);
+    kad_key_pair_free(pair);
+  }
 }
 
 static void signatures_of_go_libp2p(void **state) {
@@ -114,7 +128,7 @@ static void signatures_of_rfc_8032(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(peer_ids_of_the_specification),
-      cmocka_unit_test(key_pair_of_the_specification),
+      cmocka_unit_test(key_pairs_of_the_specification),
       cmocka_unit_test(signatures_of_go_libp2p),
       cmocka_unit_test(signatures_of_rfc_8032),
   };
