@@ -34,8 +34,13 @@
 /* Whoever was up for less is not asked to ask, nor to publish. */
 #define SETTLED (10 * KAD_SECOND)
 /* Whoever came back has published again after so long. */
-#define RESUMED (4 * KAD_MINUTE)
-#define RECORD_TTL KAD_HOUR
+#define RESUMED (15 * KAD_MINUTE)
+/* Providers are not replicated, so they have to come often enough themselves.
+ */
+#define REPLICATED (10 * KAD_MINUTE)
+#define PUBLISHED (2 * KAD_HOUR)
+#define PROVIDED (10 * KAD_MINUTE)
+#define RECORD_TTL (4 * KAD_HOUR)
 #define PROVIDER_TTL (30 * KAD_MINUTE)
 #define KEY_LEN 34
 #define CONTACTS 64 /* of a snapshot, as in src/node/ */
@@ -383,11 +388,12 @@ static void begin(world *w, const kad_allocator *allocator, uint64_t seed) {
   config.allocator = allocator;
   config.seed = seed;
   config.dht.trust_peers = false; /* as in a node */
+  config.dht.caching = 0; /* asking shall not keep alive what is asked for */
   config.dht.record_ttl = RECORD_TTL;
   config.dht.provider_ttl = PROVIDER_TTL;
-  config.dht.replication_interval = 10 * KAD_MINUTE;
-  config.dht.publication_interval = 20 * KAD_MINUTE;
-  config.dht.provider_publication_interval = 10 * KAD_MINUTE;
+  config.dht.replication_interval = REPLICATED;
+  config.dht.publication_interval = PUBLISHED;
+  config.dht.provider_publication_interval = PROVIDED;
   config.dht.bootstrap_interval = 10 * KAD_MINUTE;
   kad_random_init_u64(&w->random, seed + 1);
   assert_ok(kad__bare_new(&w->bare, &config));
