@@ -72,7 +72,12 @@ extern "C" {
   X(WORLD,               -53, "the operating system refused")                  \
   X(STORE_CORRUPT,       -54, "the file is no store, or it is damaged")        \
   X(STORE_VERSION,       -55, "the store was written by a newer version")      \
-  X(RECORD_EXPIRED,      -56, "record has expired")
+  X(RECORD_EXPIRED,      -56, "record has expired")                            \
+  X(TLS,                 -57, "TLS handshake or record is malformed")          \
+  X(CERTIFICATE,         -58, "certificate is malformed")                      \
+  X(CERTIFICATE_TIME,    -59, "certificate is not valid now")                  \
+  X(CERTIFICATE_SIGNATURE, -60, "certificate is not signed by itself")         \
+  X(CERTIFICATE_EXTENSION, -61, "certificate has not the extensions it must")
 /* clang-format on */
 
 typedef enum kad_error {
