@@ -11,7 +11,7 @@ if(KADMIUM_TOOL)
 endif()
 
 # What a static link needs besides, by the folders that are built in.
-set(KADMIUM_REQUIRES_PRIVATE "libcrypto")
+set(KADMIUM_REQUIRES_PRIVATE "libssl libcrypto")
 if(KADMIUM_RUNTIME)
   string(APPEND KADMIUM_REQUIRES_PRIVATE " libuv libcares")
 endif()

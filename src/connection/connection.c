@@ -14,22 +14,46 @@
 
 #define LENGTH_LEN 2
 #define FRAME_OVERHEAD (LENGTH_LEN + KAD__AEAD_TAG_LEN)
+#define OVERHEAD_MAX KAD__TLS_OVERHEAD
 /* What kad__yamux_output wants to have at least. */
 #define YAMUX_OUTPUT_MIN 4096
 
-static const kad_bytes security_list[] = {{(const uint8_t *)"/noise", 6}};
+/* Each order of preference is a part of this list. */
+static const kad_bytes all_security_names[] = {
+    {(const uint8_t *)"/noise", 6},
+    {(const uint8_t *)"/tls/1.0.0", 10},
+    {(const uint8_t *)"/noise", 6}};
 static const kad_bytes muxer_list[] = {
     {(const uint8_t *)KAD__YAMUX_NAME, sizeof(KAD__YAMUX_NAME) - 1}};
-static const kad__protocol_names security_names = {security_list, 1};
 static const kad__protocol_names muxer_names = {muxer_list, 1};
 
 /* ---- the climb --------------------------------------------------------- */
+
+static kad__protocol_names security_names(const kad__connection *c) {
+  return (kad__protocol_names){all_security_names + c->first_protocol,
+                               c->protocol_count};
+}
+
+static void choose_protocols(kad__connection *c,
+                             const kad__connection_config *config) {
+  bool tls_first = config->protocols[0] == KAD__SECURITY_TLS;
+  c->first_protocol = tls_first ? 1 : 0;
+  if (config->protocols[0] == KAD__SECURITY_NONE) {
+    c->protocol_count = c->dialer ? 1 : 2;
+    return;
+  }
+  c->protocol_count = config->protocols[1] == KAD__SECURITY_NONE ? 1 : 2;
+}
 
 static int fail(kad__connection *c, int error) {
   c->error = error;
   c->deadline = KAD_TIME_NEVER;
   kad__noise_free(c->noise);
   c->noise = NULL;
+  if (c->phase == KAD__PHASE_HANDSHAKE) {
+    kad__tls_free(c->tls);
+    c->tls = NULL;
+  }
   kad__buffer_fini(&c->in, c->allocator);
   kad__buffer_fini(&c->plain_in, c->allocator);
   return error;
@@ -68,6 +92,9 @@ static int begin_negotiation(kad__connection *c,
 /* Keeps of the peer's key what is asked for later: id and protobuf. */
 static int keep_identity(kad__connection *c, const kad_public_key *key) {
   kad_public_key_peer_id(key, &c->peer);
+  if (kad__security_is_self(c->security, key)) {
+    return KAD_E_SELF;
+  }
   if (c->has_expected && !kad_peer_id_equal(&c->peer, &c->expected)) {
     return KAD_E_PEER_MISMATCH;
   }
@@ -112,7 +139,7 @@ static int write_handshake(kad__connection *c, kad_bytes payload) {
   return 0;
 }
 
-static int begin_handshake(kad__connection *c) {
+static int begin_noise(kad__connection *c) {
   int result = kad__security_handshake(&c->noise, c->security, c->allocator,
                                        c->random, c->dialer);
   if (result < 0 || !c->dialer) {
@@ -122,21 +149,35 @@ static int begin_handshake(kad__connection *c) {
   return write_handshake(c, (kad_bytes){0});
 }
 
+static int begin_tls(kad__connection *c, kad_time now) {
+  int result = kad__security_tls(&c->tls, c->security, c->allocator, c->random,
+                                 &c->out, c->dialer, now);
+  if (result < 0 || !c->dialer) {
+    return result;
+  }
+  return kad__tls_handshake(c->tls);
+}
+
+/* `selected` of the names. */
+static int begin_handshake(kad__connection *c, size_t selected, kad_time now) {
+  bool tls = (c->first_protocol + selected) % 2 == 1;
+  return tls ? begin_tls(c, now) : begin_noise(c);
+}
+
 /* A dialer that has one proposal only need not wait for the answer: when it is
  * not agreed, the connection fails in any case. So the first handshake message
  * travels with the proposal, as rust-libp2p sends it too, and saves a round
  * trip. */
-static int begin(kad__connection *c) {
-  int result = begin_negotiation(c, &security_names, &c->out);
-  return result == 0 && c->dialer ? begin_handshake(c) : result;
+static int begin(kad__connection *c, kad_time now) {
+  kad__protocol_names names = security_names(c);
+  int result = begin_negotiation(c, &names, &c->out);
+  bool early = c->dialer && names.count == 1;
+  return result == 0 && early ? begin_handshake(c, 0, now) : result;
 }
 
 /* The handshake is done. A muxer that both sides named inside it is agreed;
  * there is one that we name, so there is no order of preference to follow. */
 static int end_handshake(kad__connection *c, bool early_muxer, kad_time now) {
-  kad__noise_split(c->noise, &c->send, &c->receive);
-  kad__noise_free(c->noise);
-  c->noise = NULL;
   if (early_muxer) {
     return open_yamux(c, now);
   }
@@ -144,6 +185,13 @@ static int end_handshake(kad__connection *c, bool early_muxer, kad_time now) {
   int result = begin_negotiation(c, &muxer_names, &c->plain_out);
   /* As with the security, a dialer with one proposal need not wait. */
   return result == 0 && c->dialer ? new_yamux(c, now) : result;
+}
+
+static int end_noise(kad__connection *c, bool early_muxer, kad_time now) {
+  kad__noise_split(c->noise, &c->send, &c->receive);
+  kad__noise_free(c->noise);
+  c->noise = NULL;
+  return end_handshake(c, early_muxer, now);
 }
 
 static int take_handshake(kad__connection *c, uint8_t *message, size_t len,
@@ -164,17 +212,20 @@ static int take_handshake(kad__connection *c, uint8_t *message, size_t len,
   if (result == 0 && c->dialer) {
     result = write_handshake(c, kad__security_payload(c->security));
   }
-  return result < 0 ? result : end_handshake(c, early_muxer, now);
+  return result < 0 ? result : end_noise(c, early_muxer, now);
 }
 
-static int negotiate_security(kad__connection *c, kad_bytes message) {
-  int result = kad__multistream_read(&c->negotiation, &security_names, &message,
-                                     &c->out, c->allocator);
+static int negotiate_security(kad__connection *c, kad_bytes message,
+                              kad_time now) {
+  kad__protocol_names names = security_names(c);
+  int result = kad__multistream_read(&c->negotiation, &names, &message, &c->out,
+                                     c->allocator);
   if (result != 1) {
     return result;
   }
   c->phase = KAD__PHASE_HANDSHAKE;
-  return c->dialer ? 0 : begin_handshake(c);
+  bool begun = c->noise != NULL || c->tls != NULL;
+  return begun ? 0 : begin_handshake(c, c->negotiation.selected, now);
 }
 
 /* Messages and frames need not coincide: a message may be cut by the end of a
@@ -201,11 +252,55 @@ static int negotiate_muxer(kad__connection *c, kad_bytes text, kad_time now) {
 
 /* ---- input ------------------------------------------------------------- */
 
+static int take_text(kad__connection *c, kad_bytes text, kad_time now) {
+  return c->phase == KAD__PHASE_MUXER ? negotiate_muxer(c, text, now)
+                                      : kad__yamux_input(c->yamux, text, now);
+}
+
+/* The identity is looked at when the handshake is done and no sooner: until
+ * then the peer did not prove that the certificate is its own. */
+static int end_tls(kad__connection *c, kad_time now) {
+  kad_public_key *key = kad__tls_take_key(c->tls);
+  int result = keep_identity(c, key);
+  kad_public_key_free(key);
+  return result < 0 ? result
+                    : end_handshake(c, kad__tls_early_muxer(c->tls), now);
+}
+
+/* Records are for OpenSSL to put together: to us all that came is one unit. */
+static int take_tls(kad__connection *c, kad_bytes in, kad_time now) {
+  kad__tls_give(c->tls, in);
+  if (c->phase == KAD__PHASE_HANDSHAKE) {
+    int result = kad__tls_handshake(c->tls);
+    if (result != 1) {
+      return result;
+    }
+    result = end_tls(c, now);
+    if (result < 0) {
+      return result;
+    }
+  }
+  for (;;) {
+    kad_bytes text;
+    int result = kad__tls_read(c->tls, &text);
+    if (result != 1) {
+      return result;
+    }
+    result = take_text(c, text, now);
+    if (result < 0) {
+      return result;
+    }
+  }
+}
+
 /* The length of the unit in front of `in`, or more than `in.len` while that is
  * not known. */
 static int unit_need(const kad__connection *c, kad_bytes in) {
   if (c->phase == KAD__PHASE_SECURITY) {
     return kad__multistream_need(&c->negotiation, in);
+  }
+  if (c->tls != NULL) {
+    return in.len < INT32_MAX ? (int)in.len : INT32_MAX;
   }
   if (in.len < LENGTH_LEN) {
     return LENGTH_LEN;
@@ -224,15 +319,16 @@ static int take_frame(kad__connection *c, uint8_t *frame, size_t len,
   if (text_len <= 0) {
     return text_len;
   }
-  kad_bytes text = kad__bytes(frame, (size_t)text_len);
-  return c->phase == KAD__PHASE_MUXER ? negotiate_muxer(c, text, now)
-                                      : kad__yamux_input(c->yamux, text, now);
+  return take_text(c, kad__bytes(frame, (size_t)text_len), now);
 }
 
 static int take_unit(kad__connection *c, uint8_t *unit, size_t len,
                      kad_time now) {
   if (c->phase == KAD__PHASE_SECURITY) {
-    return negotiate_security(c, kad__bytes(unit, len));
+    return negotiate_security(c, kad__bytes(unit, len), now);
+  }
+  if (c->tls != NULL) {
+    return take_tls(c, kad__bytes(unit, len), now);
   }
   unit += LENGTH_LEN;
   len -= LENGTH_LEN;
@@ -320,7 +416,9 @@ int kad__connection_input_end(kad__connection *c) {
   if (c->error != 0) {
     return c->error;
   }
-  bool cut = kad__buffer_len(&c->in) != 0 || kad__buffer_len(&c->plain_in) != 0;
+  bool cut = kad__buffer_len(&c->in) != 0 ||
+             kad__buffer_len(&c->plain_in) != 0 ||
+             (c->tls != NULL && kad__tls_cut(c->tls));
   return fail(c, cut ? KAD_E_TRUNCATED : KAD_E_CLOSED);
 }
 
@@ -371,6 +469,15 @@ static int write_frame(kad__connection *c, uint8_t *out, size_t cap,
   return (int)(FRAME_OVERHEAD + len);
 }
 
+/* Likewise a TLS record. */
+static int write_record(kad__connection *c, uint8_t *out, size_t cap,
+                        kad_time now) {
+  size_t room = cap - KAD__TLS_OVERHEAD;
+  room = room < KAD__TLS_TEXT_MAX ? room : KAD__TLS_TEXT_MAX;
+  size_t len = pull_text(c, kad__tls_text(c->tls), room, now);
+  return len == 0 ? 0 : kad__tls_write(c->tls, len, out, cap);
+}
+
 /* What was pulled but not encrypted is lost, so the connection is too. Output
  * has no way to say so: the deadline, which is now, brings the owner to
  * kad__connection_tick, which tells. */
@@ -385,8 +492,9 @@ static void fail_output(kad__connection *c, int error) {
 size_t kad__connection_output(kad__connection *c, uint8_t *out, size_t cap,
                               kad_time now) {
   size_t n = pull(c, &c->out, out, cap);
-  while (can_encrypt(c) && cap - n >= FRAME_OVERHEAD + YAMUX_OUTPUT_MIN) {
-    int result = write_frame(c, out + n, cap - n, now);
+  while (can_encrypt(c) && cap - n >= OVERHEAD_MAX + YAMUX_OUTPUT_MIN) {
+    int result = c->tls != NULL ? write_record(c, out + n, cap - n, now)
+                                : write_frame(c, out + n, cap - n, now);
     if (result < 0) {
       fail_output(c, result);
     }
@@ -425,12 +533,13 @@ int kad__connection_new(kad__connection **out,
   c->random = config->random;
   c->yamux_config = config->yamux;
   c->dialer = dialer;
+  choose_protocols(c, config);
   c->deadline = kad__time_add(now, config->upgrade_timeout);
   if (expected != NULL) {
     c->expected = *expected;
     c->has_expected = true;
   }
-  int result = begin(c);
+  int result = begin(c, now);
   if (result < 0) {
     kad__connection_free(c);
     return result;
@@ -444,6 +553,7 @@ void kad__connection_free(kad__connection *c) {
     return;
   }
   kad__noise_free(c->noise);
+  kad__tls_free(c->tls);
   kad__yamux_free(c->yamux);
   kad__buffer_fini(&c->in, c->allocator);
   kad__buffer_fini(&c->out, c->allocator);
@@ -465,6 +575,13 @@ const kad_peer_id *kad__connection_peer(const kad__connection *c) {
 
 kad_bytes kad__connection_peer_key(const kad__connection *c) {
   return kad__bytes(c->peer_key, c->peer_key_len);
+}
+
+kad__security_protocol kad__connection_security(const kad__connection *c) {
+  if (c->phase < KAD__PHASE_HANDSHAKE) {
+    return KAD__SECURITY_NONE;
+  }
+  return c->tls != NULL ? KAD__SECURITY_TLS : KAD__SECURITY_NOISE;
 }
 
 kad__yamux *kad__connection_yamux(const kad__connection *c) {
@@ -495,6 +612,9 @@ size_t kad__connection_charge(const kad__connection *c) {
                   c->plain_in.cap + c->plain_out.cap;
   if (c->noise != NULL) {
     charge += kad__noise_charge();
+  }
+  if (c->tls != NULL) {
+    charge += kad__tls_charge(c->tls);
   }
   return c->yamux == NULL ? charge : charge + kad__yamux_charge(c->yamux);
 }

@@ -6,26 +6,30 @@
 #include "connection/connection.h"
 #include "connection/multistream.h"
 #include "connection/noise.h"
+#include "connection/tls.h"
 
 typedef enum kad__phase {
   KAD__PHASE_SECURITY,  /* multistream-select in the clear */
-  KAD__PHASE_HANDSHAKE, /* Noise messages */
-  KAD__PHASE_MUXER,     /* multistream-select inside Noise */
-  KAD__PHASE_OPEN       /* yamux inside Noise */
+  KAD__PHASE_HANDSHAKE, /* Noise messages, or TLS */
+  KAD__PHASE_MUXER,     /* multistream-select, encrypted */
+  KAD__PHASE_OPEN       /* yamux, encrypted */
 } kad__phase;
 
 struct kad__connection {
   const kad_allocator *allocator;
-  const kad__security *security;
+  kad__security *security;
   kad_random *random;
   kad__yamux_config yamux_config;
   kad__phase phase;
+  uint8_t first_protocol; /* of all_security_names */
+  uint8_t protocol_count;
   bool dialer;
   bool has_expected;
   bool mute;         /* encryption failed: nothing more can be sent */
   int error;         /* why it is dead, or 0 */
   kad_time deadline; /* of the upgrade; 0: an error waits to be told */
   kad__noise *noise; /* until the handshake is done */
+  kad__tls *tls;     /* instead of Noise and its ciphers */
   kad__yamux *yamux; /* when open; a dialer has it in PHASE_MUXER already */
   kad__noise_cipher send;
   kad__noise_cipher receive;

@@ -19,6 +19,9 @@ struct kad__security {
   const kad_key_pair *pair;
   kad__noise_suite suite;
   kad__x25519 static_key;
+  kad__tls_context *tls; /* once it is needed */
+  kad_time wall_at;      /* when it was `wall_ns` */
+  uint64_t wall_ns;      /* 0: never told */
   uint8_t *payload;
   size_t payload_len;
 };
@@ -87,6 +90,7 @@ void kad__security_free(kad__security *s) {
   if (s == NULL) {
     return;
   }
+  kad__tls_context_free(s->tls);
   kad__x25519_fini(&s->static_key);
   kad__noise_suite_fini(&s->suite);
   kad__release(s->allocator, s->payload);
@@ -122,6 +126,13 @@ static bool offers_yamux(const kad__noise_payload *payload) {
   return false;
 }
 
+bool kad__security_is_self(const kad__security *security,
+                           const kad_public_key *key) {
+  kad_peer_id id;
+  kad_public_key_peer_id(key, &id);
+  return kad_peer_id_equal(&id, kad_key_pair_peer_id(security->pair));
+}
+
 /* The signature comes before any look at the identity: an unproven claim to be
  * us, or somebody else, must not pass for the fact. */
 static int check_identity(const kad__security *security,
@@ -134,10 +145,7 @@ static int check_identity(const kad__security *security,
   if (result < 0) {
     return result;
   }
-  kad_peer_id id;
-  kad_public_key_peer_id(key, &id);
-  bool self = kad_peer_id_equal(&id, kad_key_pair_peer_id(security->pair));
-  return self ? KAD_E_SELF : 0;
+  return kad__security_is_self(security, key) ? KAD_E_SELF : 0;
 }
 
 int kad__security_verify(kad_public_key **key, bool *early_muxer,
@@ -163,4 +171,32 @@ int kad__security_verify(kad_public_key **key, bool *early_muxer,
   *key = claimed;
   *early_muxer = offers_yamux(&decoded);
   return 0;
+}
+
+/* ---- TLS --------------------------------------------------------------- */
+
+void kad__security_set_wall_clock(kad__security *security, kad_time now,
+                                  uint64_t unix_ns) {
+  security->wall_at = now;
+  security->wall_ns = unix_ns;
+}
+
+static uint64_t unix_seconds(const kad__security *s, kad_time now) {
+  return s->wall_ns == 0 || now < s->wall_at
+             ? s->wall_ns / KAD_SECOND
+             : (s->wall_ns + (now - s->wall_at)) / KAD_SECOND;
+}
+
+int kad__security_tls(kad__tls **tls, kad__security *security,
+                      const kad_allocator *allocator, kad_random *random,
+                      kad__buffer *out, bool dialer, kad_time now) {
+  if (security->tls == NULL) {
+    int result = kad__tls_context_new(&security->tls, security->allocator,
+                                      security->pair, random);
+    if (result < 0) {
+      return result;
+    }
+  }
+  return kad__tls_new(tls, security->tls, allocator, out, dialer,
+                      unix_seconds(security, now));
 }

@@ -7,6 +7,7 @@
 
 #include "connection/connection.h"
 #include "connection/noise.h"
+#include "connection/tls.h"
 
 /* The muxer that is offered and understood. */
 #define KAD__YAMUX_NAME "/yamux/1.0.0"
@@ -31,5 +32,15 @@ int kad__security_verify(kad_public_key **key, bool *early_muxer,
                          const kad__security *security,
                          const kad_allocator *allocator, kad_bytes payload,
                          const uint8_t static_key[KAD__X25519_LEN]);
+
+/* A TLS handshake; the context is made at the first. `*tls` is yours to free,
+ * and writes to `out`. KAD_E_NO_MEMORY, KAD_E_CRYPTO. */
+int kad__security_tls(kad__tls **tls, kad__security *security,
+                      const kad_allocator *allocator, kad_random *random,
+                      kad__buffer *out, bool dialer, kad_time now);
+
+/* The key is our own. */
+bool kad__security_is_self(const kad__security *security,
+                           const kad_public_key *key);
 
 #endif

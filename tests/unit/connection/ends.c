@@ -8,11 +8,15 @@
 /* ---- a real end -------------------------------------------------------- */
 
 void test_end_init(test_end *e, uint64_t seed) {
+  test_end_init_type(e, KAD_KEY_ED25519, seed);
+}
+
+void test_end_init_type(test_end *e, kad_key_type type, uint64_t seed) {
   *e = (test_end){0};
   test_allocator_init(&e->memory);
   kad_random_init_u64(&e->random, seed);
-  assert_ok(
-      kad_key_pair_generate(&e->pair, kad_allocator_default(), &e->random));
+  assert_ok(kad_key_pair_generate_type(&e->pair, kad_allocator_default(), type,
+                                       &e->random));
   assert_ok(kad__security_new(&e->security, kad_allocator_default(), e->pair,
                               &e->random));
 }
@@ -40,6 +44,7 @@ int test_end_connect(test_end *e, bool dialer, const kad_peer_id *expected,
       .random = &e->random,
       .upgrade_timeout = TEST_TIMEOUT,
   };
+  memcpy(config.protocols, e->protocols, sizeof(config.protocols));
   kad__yamux_config_default(&config.yamux);
   return kad__connection_new(&e->c, &config, dialer, expected, now);
 }

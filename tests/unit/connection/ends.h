@@ -26,11 +26,14 @@ typedef struct test_end {
   kad_key_pair *pair;
   kad__security *security;
   kad__connection *c;
+  uint8_t protocols[KAD__SECURITY_PROTOCOLS]; /* as in the config */
   int error; /* the first one that the connection returned */
 } test_end;
 
 /* Identity and security, both from `seed`. */
 void test_end_init(test_end *e, uint64_t seed);
+/* With an identity of another type than Ed25519. */
+void test_end_init_type(test_end *e, kad_key_type type, uint64_t seed);
 void test_end_fini(test_end *e);
 
 /* Starts a connection (an earlier one is freed) whose keys come from `seed`. */

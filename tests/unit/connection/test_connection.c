@@ -138,8 +138,8 @@ static void test_no_common_security(void **state) {
       test_end_feed(&f.a, LITERAL(MULTISTREAM_HEADER "\x03na\n"), NULL, 0));
   /* A listener says so and waits for better. */
   assert_ok(test_end_connect(&f.b, false, NULL, 1, 0));
-  assert_ok(test_end_feed(&f.b, LITERAL(MULTISTREAM_HEADER "\x0b/tls/1.0.0\n"),
-                          NULL, 0));
+  assert_ok(test_end_feed(
+      &f.b, LITERAL(MULTISTREAM_HEADER "\x0d/secio/1.0.0\n"), NULL, 0));
   kad__buffer wire = {0};
   test_end_drain(&f.b, &wire, 0);
   assert_bytes_equal(kad__buffer_bytes(&wire),
