@@ -23,16 +23,6 @@ static void print_id(const tool_output *out, const kad_peer_id *id) {
   }
 }
 
-/* Without a key file there is nothing to show but a fresh identity, which is
- * what a node without --key would take. */
-static int fresh_identity(kad_key_pair **out) {
-  kad_random random;
-  int error = kad_random_init_system(&random);
-  return error < 0
-             ? error
-             : kad_key_pair_generate(out, kad_allocator_default(), &random);
-}
-
 int tool_id(const tool_options *options) {
   tool_output out;
   kad_key_pair *identity = NULL;
@@ -40,8 +30,10 @@ int tool_id(const tool_options *options) {
   if (!tool_load_identity(&identity, options, &out)) {
     return TOOL_FAILED;
   }
+  /* Without a key file there is nothing to show but a fresh identity, which is
+   * what a node without --key would take. */
   if (identity == NULL) {
-    int error = fresh_identity(&identity);
+    int error = tool_new_identity(&identity, options);
     if (error < 0) {
       return tool_fail(&out, error, "cannot make an identity", NULL);
     }

@@ -33,6 +33,36 @@ static bool read_key(tool_options *o, const char *value) {
   return value[0] != '\0';
 }
 
+static bool read_key_type(tool_options *o, const char *value) {
+  static const char *const names[] = {"rsa", "ed25519", "secp256k1", "ecdsa"};
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    if (strcmp(value, names[i]) == 0) {
+      o->key_type = (kad_key_type)i;
+      return o->has_key_type = true;
+    }
+  }
+  return false;
+}
+
+static bool read_security(tool_options *o, const char *value) {
+  static const struct {
+    const char *name;
+    uint8_t list[KAD_SECURITY_COUNT];
+  } choices[] = {
+      {"noise", {KAD_SECURITY_NOISE}},
+      {"tls", {KAD_SECURITY_TLS}},
+      {"noise,tls", {KAD_SECURITY_NOISE, KAD_SECURITY_TLS}},
+      {"tls,noise", {KAD_SECURITY_TLS, KAD_SECURITY_NOISE}},
+  };
+  for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+    if (strcmp(value, choices[i].name) == 0) {
+      memcpy(o->security, choices[i].list, sizeof(o->security));
+      return true;
+    }
+  }
+  return false;
+}
+
 static bool read_state(tool_options *o, const char *value) {
   o->state_file = value;
   return value[0] != '\0';
@@ -213,12 +243,18 @@ static const spec specs[] = {
      TOOL_TAKES_NETWORK, read_timeout},
     {"--key", "FILE", "the identity; made when there is no such file",
      TOOL_TAKES_KEY, read_key},
+    {"--type", "TYPE",
+     "of a new identity: ed25519, secp256k1, ecdsa or rsa (ed25519)",
+     TOOL_TAKES_KEY, read_key_type},
     {"--state", "FILE", "keep the routing table and own records over restarts",
      TOOL_TAKES_STATE, read_state},
 #ifdef KADMIUM_STORE
     {"--store", "FILE", "keep records there instead of in memory",
      TOOL_TAKES_STATE, read_store},
 #endif
+    {"--security", "LIST",
+     "noise or tls, or both in order of preference (either; dial with noise)",
+     TOOL_TAKES_NETWORK, read_security},
     {"--listen", "ADDRESS", "listen there (repeatable)", TOOL_TAKES_LISTEN,
      read_listen},
     {"--announce", "ADDRESS", "tell others this address, too (repeatable)",

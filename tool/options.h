@@ -46,6 +46,9 @@ typedef struct tool_options {
   kad_peer_id to[TOOL_LIST_MAX];
   size_t to_count;
   bool no_autonat;
+  uint8_t security[KAD_SECURITY_COUNT];
+  kad_key_type key_type;
+  bool has_key_type;
   bool decode;
   uint64_t sequence;
   bool has_sequence;

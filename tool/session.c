@@ -56,6 +56,7 @@ void tool_node_options(kad_node_options *out, const tool_options *options,
   out->protocol = options->protocol;
   out->mode = options->mode;
   out->no_autonat = options->no_autonat;
+  memcpy(out->security, options->security, sizeof(out->security));
   out->listen = options->listen.items;
   out->listen_count = options->listen.count;
   out->announce = options->announce.items;
@@ -66,13 +67,22 @@ void tool_node_options(kad_node_options *out, const tool_options *options,
   out->namespace_count = options->namespaces.count;
 }
 
-static int make_identity(kad_key_pair **out, const char *path,
-                         tool_output *output) {
+int tool_new_identity(kad_key_pair **out, const tool_options *options) {
   kad_random random;
   int error = kad_random_init_system(&random);
-  if (error == 0) {
-    error = kad_key_pair_generate(out, kad_allocator_default(), &random);
+  if (error < 0) {
+    return error;
   }
+  kad_key_type type =
+      options->has_key_type ? options->key_type : KAD_KEY_ED25519;
+  return kad_key_pair_generate_type(out, kad_allocator_default(), type,
+                                    &random);
+}
+
+static int make_identity(kad_key_pair **out, const tool_options *options,
+                         tool_output *output) {
+  const char *path = options->key_file;
+  int error = tool_new_identity(out, options);
   if (error < 0) {
     return error;
   }
@@ -91,8 +101,8 @@ static const char *key_advice(int error) {
     case KAD_E_KEY_FILE_MODE:
       return "make it yours alone with chmod 600";
     case KAD_E_KEY_FILE:
-      return "it must be a libp2p private key (Ed25519) that you can read and "
-             "write; it is never overwritten";
+      return "it must be a libp2p private key that you can read and write; it "
+             "is never overwritten";
     default:
       return NULL;
   }
@@ -107,7 +117,7 @@ bool tool_load_identity(kad_key_pair **out, const tool_options *options,
   int error =
       kad_key_pair_load(out, kad_allocator_default(), options->key_file);
   if (error == KAD_E_NOT_FOUND) {
-    error = make_identity(out, options->key_file, output);
+    error = make_identity(out, options, output);
   }
   if (error < 0) {
     (void)tool_fail(output, error, options->key_file, key_advice(error));

@@ -41,6 +41,9 @@ int tool_session_end(tool_session *session, const kad_event *end,
 void tool_node_options(kad_node_options *out, const tool_options *options,
                        const kad_key_pair *identity);
 
+/* A new identity, of the type that the command line asks for. */
+int tool_new_identity(kad_key_pair **out, const tool_options *options);
+
 /* Loads the key file, or makes it; `*out` is NULL without one. False when that
  * failed and has been reported. */
 bool tool_load_identity(kad_key_pair **out, const tool_options *options,

@@ -31,6 +31,15 @@ typedef enum kad_mode {
   KAD_MODE_SERVER
 } kad_mode;
 
+/** How a connection is secured. */
+typedef enum kad_security {
+  KAD_SECURITY_NOISE = 1, /**< /noise */
+  KAD_SECURITY_TLS = 2    /**< /tls/1.0.0, TLS 1.3 */
+} kad_security;
+
+/** How many there are to choose from. */
+#define KAD_SECURITY_COUNT 2
+
 /** The protocol of IPFS's public DHT, which is the default. */
 #define KAD_PROTOCOL_IPFS "/ipfs/kad/1.0.0"
 
@@ -81,6 +90,11 @@ typedef struct kad_node_options {
   /** Does not ask others whether they can dial us, nor dials for them (AutoNAT
    * v2, which a node on a public network does otherwise). */
   bool no_autonat;
+  /** The kad_security that are proposed and accepted, in order of preference, 0
+   * behind the last. None: others may use either with us, and we propose Noise
+   * to them, which all know and which costs least. With one a dial takes a
+   * round trip less than with two. */
+  uint8_t security[KAD_SECURITY_COUNT];
 } kad_node_options;
 
 #ifdef __cplusplus

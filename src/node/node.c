@@ -119,6 +119,7 @@ static int make_swarm(kad__node *node, const kad__node_config *config,
   swarm.idle_timeout = config->idle_timeout;
   swarm.max_connections = config->max_connections;
   swarm.max_memory = config->max_connections * MEMORY_PER_CONNECTION;
+  memcpy(swarm.protocols, config->security, sizeof(swarm.protocols));
   return kad__swarm_new(&node->swarm, &swarm, now);
 }
 
@@ -613,6 +614,7 @@ void kad__node_set_wall_clock(kad__node *node, kad_time now, uint64_t unix_ns) {
   node->wall_at = now;
   node->wall = unix_ns;
   kad__dht_set_wall_clock(node->dht, now, unix_ns);
+  kad__swarm_set_wall_clock(node->swarm, now, unix_ns);
 }
 
 uint64_t kad__node_unix_ns(const kad__node *node, kad_time now) {

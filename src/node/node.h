@@ -34,6 +34,7 @@ typedef struct kad__node_config {
   bool filter_records;
   bool review_records;
   bool no_autonat;
+  uint8_t security[KAD__SECURITY_PROTOCOLS]; /* kad_security */
   kad__store *store;   /* borrowed, outlives the node; NULL: in memory */
   kad_dht_options dht; /* its list of validators is copied */
 } kad__node_config;

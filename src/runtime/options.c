@@ -74,6 +74,11 @@ static int add_lists(builder *b, kad__node_config *config,
   return error;
 }
 
+_Static_assert((int)KAD_SECURITY_NOISE == (int)KAD__SECURITY_NOISE &&
+                   (int)KAD_SECURITY_TLS == (int)KAD__SECURITY_TLS &&
+                   (int)KAD_SECURITY_COUNT == (int)KAD__SECURITY_PROTOCOLS,
+               "the public names are the same numbers");
+
 static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->identity = o->identity;
   config->mode = o->mode;
@@ -81,6 +86,7 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->filter_records = o->filter_records;
   config->review_records = o->review_records;
   config->no_autonat = o->no_autonat;
+  memcpy(config->security, o->security, sizeof(config->security));
   config->dht = o->dht;
   config->store = o->store;
   if (o->protocol != NULL) {
@@ -112,11 +118,18 @@ static bool counts_fit(const kad_node_options *o) {
          o->dht.validator_count <= LIST_MAX;
 }
 
+static bool security_fits(const kad_node_options *o) {
+  uint8_t first = o->security[0];
+  uint8_t second = o->security[1];
+  return first <= KAD_SECURITY_TLS && second <= KAD_SECURITY_TLS &&
+         (second == 0 || (first != 0 && first != second));
+}
+
 int kad__options_read(kad__options *out, const kad_node_options *options) {
   kad_node_options o = KAD_NODE_OPTIONS_INIT;
   size_t size = options->struct_size;
   memcpy(&o, options, size < sizeof(o) ? size : sizeof(o));
-  if (!counts_fit(&o)) {
+  if (!counts_fit(&o) || !security_fits(&o)) {
     return KAD_E_INVALID_ARGUMENT;
   }
   *out =

@@ -74,8 +74,14 @@ int kad__swarm_new(kad__swarm **out, const kad__swarm_config *config,
                                .random = config->random,
                                .yamux = config->yamux,
                                .upgrade_timeout = config->upgrade_timeout};
+  memcpy(s->connection_config.protocols, config->protocols,
+         sizeof(config->protocols));
   *out = s;
   return 0;
+}
+
+void kad__swarm_set_wall_clock(kad__swarm *s, kad_time now, uint64_t unix_ns) {
+  kad__security_set_wall_clock(s->security, now, unix_ns);
 }
 
 /* ---- owned bytes --------------------------------------------------------- */

@@ -40,6 +40,7 @@ typedef struct kad__swarm_config {
   uint32_t max_dials;          /* channels being opened at once (160) */
   uint32_t max_dials_per_peer; /* 8 */
   size_t max_memory;           /* sum of what connections are charged */
+  uint8_t protocols[KAD__SECURITY_PROTOCOLS]; /* of kad__connection_config */
 } kad__swarm_config;
 
 void kad__swarm_config_default(kad__swarm_config *config);
@@ -47,6 +48,8 @@ void kad__swarm_config_default(kad__swarm_config *config);
 int kad__swarm_new(kad__swarm **out, const kad__swarm_config *config,
                    kad_time now);
 void kad__swarm_free(kad__swarm *s);
+/* The wall clock at `now`, by which certificates are judged. */
+void kad__swarm_set_wall_clock(kad__swarm *s, kad_time now, uint64_t unix_ns);
 
 /* ---- for the node ------------------------------------------------------ */
 

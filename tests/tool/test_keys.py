@@ -57,6 +57,17 @@ class Keys(unittest.TestCase):
         self.assertIn("--key", first.err)
         self.assertEqual(run("id", "--quiet").err, "")
 
+    def test_types(self):
+        beginnings = {"ed25519": "12D3KooW", "secp256k1": "16Uiu2HA", "ecdsa": "Qm", "rsa": "Qm"}
+        for name, beginning in beginnings.items():
+            file = f"{self.file}.{name}"
+            first = run("id", "--key", file, "--type", name)
+            self.assertEqual(first.status, 0)
+            self.assertTrue(first.text.startswith(beginning), first.text)
+            # The file says what it is.
+            self.assertEqual(run("id", "--key", file).out, first.out)
+        self.assertEqual(run("id", "--type", "dsa").status, 2)
+
     def refused(self, *mentions):
         with open(self.file, "rb") as file:
             before = file.read()
@@ -85,7 +96,7 @@ class Keys(unittest.TestCase):
             with open(self.file, "wb") as file:
                 file.write(content)
             os.chmod(self.file, 0o600)
-            self.refused("Ed25519")
+            self.refused("private key")
 
     def test_a_directory(self):
         os.mkdir(self.file, 0o700)

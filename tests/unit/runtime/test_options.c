@@ -65,6 +65,34 @@ static void test_values(void **state) {
   kad__options_fini(&read);
 }
 
+static void test_security(void **state) {
+  (void)state;
+  const struct {
+    uint8_t list[KAD_SECURITY_COUNT];
+    int error;
+  } cases[] = {
+      {{0, 0}, 0},
+      {{KAD_SECURITY_NOISE, 0}, 0},
+      {{KAD_SECURITY_TLS, 0}, 0},
+      {{KAD_SECURITY_TLS, KAD_SECURITY_NOISE}, 0},
+      {{KAD_SECURITY_TLS, KAD_SECURITY_TLS}, KAD_E_INVALID_ARGUMENT},
+      {{0, KAD_SECURITY_TLS}, KAD_E_INVALID_ARGUMENT},
+      {{3, 0}, KAD_E_INVALID_ARGUMENT},
+      {{KAD_SECURITY_NOISE, 3}, KAD_E_INVALID_ARGUMENT},
+  };
+  for (size_t i = 0; i < COUNT(cases); i++) {
+    kad_node_options options = KAD_NODE_OPTIONS_INIT;
+    memcpy(options.security, cases[i].list, sizeof(options.security));
+    kad__options read;
+    assert_error(cases[i].error, kad__options_read(&read, &options));
+    if (cases[i].error == 0) {
+      assert_memory_equal(read.config.security, cases[i].list,
+                          sizeof(cases[i].list));
+      kad__options_fini(&read);
+    }
+  }
+}
+
 /* A caller that was built when the struct ended sooner: whatever stands behind
  * its end is not read. */
 static void test_older_struct(void **state) {
@@ -213,6 +241,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_defaults),
       cmocka_unit_test(test_values),
+      cmocka_unit_test(test_security),
       cmocka_unit_test(test_older_struct),
       cmocka_unit_test(test_newer_struct),
       cmocka_unit_test(test_mistakes),
