@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from harness import build, network, pairs, records
+from harness import build, network, pairs, records, security
 from harness.report import Report
 from harness.world import Programs
 
@@ -47,9 +47,10 @@ def main():
 
     programs = choose_programs(arguments.kadmium, arguments.stand_in)
     report = Report(arguments.only)
-    # No peer has a command like `publish`.
-    of_records = () if arguments.stand_in else records.scenarios()
-    for scenario in itertools.chain(pairs.scenarios(), of_records, network.scenarios()):
+    # No peer has a command like `publish`, or our flags for keys.
+    ours_alone = () if arguments.stand_in else itertools.chain(
+        security.scenarios(), records.scenarios())
+    for scenario in itertools.chain(pairs.scenarios(), ours_alone, network.scenarios()):
         report.run(scenario, programs)
     sys.exit(report.finish())
 

@@ -4,8 +4,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"log"
 	"os"
 	"runtime/debug"
@@ -14,12 +16,14 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/multiformats/go-multiaddr"
 )
@@ -48,6 +52,8 @@ func (list *addressList) Set(text string) error {
 type settings struct {
 	protocol  string
 	mode      string
+	security  string
+	keyType   string
 	bootstrap addressList
 }
 
@@ -55,6 +61,8 @@ func parseSettings() settings {
 	var s settings
 	flag.StringVar(&s.protocol, "protocol", publicProtocol, "name of the DHT's protocol")
 	flag.StringVar(&s.mode, "mode", "server", "server or client")
+	flag.StringVar(&s.security, "security", "noise", "noise or tls")
+	flag.StringVar(&s.keyType, "key-type", "ed25519", "ed25519, secp256k1, ecdsa or rsa")
 	flag.Var(&s.bootstrap, "bootstrap", "address of a peer to join through; may be repeated")
 	flag.Parse()
 	return s
@@ -84,11 +92,35 @@ func agent() string {
 	return "go-libp2p"
 }
 
-func newHost() (host.Host, error) {
+var keyTypes = map[string]int{
+	"ed25519": crypto.Ed25519, "secp256k1": crypto.Secp256k1, "ecdsa": crypto.ECDSA, "rsa": crypto.RSA}
+
+func newKey(name string) (crypto.PrivKey, error) {
+	keyType, known := keyTypes[name]
+	if !known {
+		return nil, fmt.Errorf("no key type %q", name)
+	}
+	key, _, err := crypto.GenerateKeyPairWithReader(keyType, 2048, rand.Reader)
+	return key, err
+}
+
+func security(name string) libp2p.Option {
+	if name == "tls" {
+		return libp2p.Security(tls.ID, tls.New)
+	}
+	return libp2p.Security(noise.ID, noise.New)
+}
+
+func newHost(s settings) (host.Host, error) {
+	key, err := newKey(s.keyType)
+	if err != nil {
+		return nil, err
+	}
 	return libp2p.New(
+		libp2p.Identity(key),
 		libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"),
 		libp2p.Transport(tcp.NewTCPTransport),
-		libp2p.Security(noise.ID, noise.New),
+		security(s.security),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.UserAgent(agent()),
 		libp2p.DisableRelay(),
@@ -169,7 +201,7 @@ func join(ctx context.Context, h host.Host, d *dht.IpfsDHT, bootstrap addressLis
 }
 
 func run(ctx context.Context, s settings) error {
-	h, err := newHost()
+	h, err := newHost(s)
 	if err != nil {
 		return err
 	}

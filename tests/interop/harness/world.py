@@ -67,11 +67,12 @@ class World:
         self._paths += 1
         return os.path.join(self._folder.name, str(self._paths))
 
-    def begin_node(self, kind, protocol, mode="server", bootstrap=None):
+    def begin_node(self, kind, protocol, mode="server", bootstrap=None, flags=()):
         """Starts a node without waiting for it."""
         argv = [*self.programs.nodes[kind], "--protocol", protocol, "--mode", mode]
         if bootstrap:
             argv += ["--bootstrap", bootstrap.address]
+        argv += flags
         node = Node(kind, f"{kind} {mode} #{len(self._nodes)}", argv)
         self._nodes.append(node)
         return node

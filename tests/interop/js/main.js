@@ -10,6 +10,7 @@ import { noise } from '@libp2p/noise'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
+import { tls } from '@libp2p/tls'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createIPNSRecord, marshalIPNSRecord, multihashToIPNSRoutingKey } from 'ipns'
@@ -27,6 +28,8 @@ const { values: options } = parseArgs({
   options: {
     protocol: { type: 'string', default: PUBLIC_PROTOCOL },
     mode: { type: 'string', default: 'server' },
+    security: { type: 'string', default: 'noise' },
+    'key-type': { type: 'string', default: 'ed25519' },
     bootstrap: { type: 'string', multiple: true, default: [] }
   }
 })
@@ -40,12 +43,14 @@ const asText = items => items.map(String)
 const PUBLIC_RECORDS = { validators: { ipns: ipnsValidator }, selectors: { ipns: ipnsSelector } }
 const PRIVATE_RECORDS = { validators: { interop: () => {} }, selectors: { interop: () => 0 } }
 
-const privateKey = await generateKeyPair('Ed25519')
+const KEY_TYPES = { ed25519: 'Ed25519', secp256k1: 'secp256k1', ecdsa: 'ECDSA', rsa: 'RSA' }
+
+const privateKey = await generateKeyPair(KEY_TYPES[options['key-type']])
 const node = await createLibp2p({
   privateKey,
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
-  connectionEncrypters: [noise()],
+  connectionEncrypters: [options.security === 'tls' ? tls() : noise()],
   streamMuxers: [yamux()],
   // By default a host may connect 5 times a second: here every node is on the same host.
   connectionManager: { inboundConnectionThreshold: Infinity },

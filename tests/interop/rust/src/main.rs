@@ -6,9 +6,11 @@ use std::{error::Error, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
-    identify, kad, noise, ping,
+    identify,
+    identity::{ecdsa, ed25519, secp256k1, Keypair},
+    kad, noise, ping,
     swarm::{NetworkBehaviour, SwarmEvent},
-    tcp, yamux, Multiaddr, StreamProtocol, Swarm, SwarmBuilder,
+    tcp, tls, yamux, Multiaddr, StreamProtocol, Swarm, SwarmBuilder,
 };
 use serde_json::{json, Value};
 use tokio::io::{stdin, AsyncBufReadExt, BufReader};
@@ -28,6 +30,8 @@ pub struct Behaviour {
 struct Settings {
     protocol: String,
     mode: kad::Mode,
+    tls: bool,
+    key: Keypair,
     bootstrap: Vec<Multiaddr>,
 }
 
@@ -35,6 +39,8 @@ fn parse_settings() -> Result<Settings, Box<dyn Error>> {
     let mut settings = Settings {
         protocol: "/ipfs/kad/1.0.0".into(),
         mode: kad::Mode::Server,
+        tls: false,
+        key: ed25519::Keypair::generate().into(),
         bootstrap: Vec::new(),
     };
     let mut arguments = std::env::args().skip(1);
@@ -44,6 +50,12 @@ fn parse_settings() -> Result<Settings, Box<dyn Error>> {
             ("--protocol", _) => settings.protocol = value,
             ("--mode", "server") => settings.mode = kad::Mode::Server,
             ("--mode", "client") => settings.mode = kad::Mode::Client,
+            ("--security", "noise") => settings.tls = false,
+            ("--security", "tls") => settings.tls = true,
+            // This library makes no RSA keys.
+            ("--key-type", "ed25519") => settings.key = ed25519::Keypair::generate().into(),
+            ("--key-type", "secp256k1") => settings.key = secp256k1::Keypair::generate().into(),
+            ("--key-type", "ecdsa") => settings.key = ecdsa::Keypair::generate().into(),
             ("--bootstrap", _) => settings.bootstrap.push(value.parse()?),
             _ => return Err(format!("cannot use {flag} {value}").into()),
         }
@@ -51,32 +63,40 @@ fn parse_settings() -> Result<Settings, Box<dyn Error>> {
     Ok(settings)
 }
 
+fn new_behaviour(key: &Keypair, protocol: StreamProtocol, mode: kad::Mode) -> Behaviour {
+    let id = key.public().to_peer_id();
+    let store = kad::store::MemoryStore::new(id);
+    let mut kad = kad::Behaviour::with_config(id, store, kad::Config::new(protocol));
+    kad.set_mode(Some(mode));
+    Behaviour {
+        identify: identify::Behaviour::new(identify::Config::new(
+            "ipfs/0.1.0".into(),
+            key.public(),
+        )),
+        kad,
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
+    }
+}
+
+/// The builder's type depends on the security, which is why there are two chains.
 fn new_swarm(
+    settings: &Settings,
     protocol: StreamProtocol,
-    mode: kad::Mode,
 ) -> Result<Swarm<Behaviour>, Box<dyn Error>> {
-    let swarm = SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_tcp(
-            tcp::Config::default(),
-            noise::Config::new,
-            yamux::Config::default,
-        )?
-        .with_behaviour(|key| {
-            let id = key.public().to_peer_id();
-            let store = kad::store::MemoryStore::new(id);
-            let mut kad = kad::Behaviour::with_config(id, store, kad::Config::new(protocol));
-            kad.set_mode(Some(mode));
-            Behaviour {
-                identify: identify::Behaviour::new(identify::Config::new(
-                    "ipfs/0.1.0".into(),
-                    key.public(),
-                )),
-                kad,
-                ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
-            }
-        })?
-        .build();
+    let builder = SwarmBuilder::with_existing_identity(settings.key.clone()).with_tokio();
+    let tcp = tcp::Config::default();
+    let behaviour = |key: &Keypair| new_behaviour(key, protocol, settings.mode);
+    let swarm = if settings.tls {
+        builder
+            .with_tcp(tcp, tls::Config::new, yamux::Config::default)?
+            .with_behaviour(behaviour)?
+            .build()
+    } else {
+        builder
+            .with_tcp(tcp, noise::Config::new, yamux::Config::default)?
+            .with_behaviour(behaviour)?
+            .build()
+    };
     Ok(swarm)
 }
 
@@ -108,8 +128,8 @@ async fn listen(swarm: &mut Swarm<Behaviour>) -> Result<(), Box<dyn Error>> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let settings = parse_settings()?;
-    let protocol = StreamProtocol::try_from_owned(settings.protocol)?;
-    let mut swarm = new_swarm(protocol.clone(), settings.mode)?;
+    let protocol = StreamProtocol::try_from_owned(settings.protocol.clone())?;
+    let mut swarm = new_swarm(&settings, protocol.clone())?;
     listen(&mut swarm).await?;
     for address in &settings.bootstrap {
         swarm.dial(address.clone())?;
