@@ -15,7 +15,9 @@
 #include "fuzz.h"
 #include "kadmium/random.h"
 
+#ifndef MUTATIONS
 #define MUTATIONS 20000
+#endif
 #define SIZE_MAX_GROWN ((size_t)1 << 16)
 
 typedef struct input {
