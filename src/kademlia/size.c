@@ -126,7 +126,7 @@ uint64_t kad__size_region(const kad__dht *dht, kad_time now) {
   if (kad__dht_network_size(dht, &size, now) != 0 || size <= RANKS) {
     return 0;
   }
-  return (uint64_t)(space / (double)size * (RANKS / 2));
+  return (uint64_t)(space / (double)size * (RANKS / 2.0));
 }
 
 uint64_t kad__size_near_enough(const kad__dht *dht, kad_time now) {
