@@ -12,6 +12,9 @@ endif()
 
 # What a static link needs besides, by the folders that are built in.
 set(KADMIUM_REQUIRES_PRIVATE "libssl libcrypto")
+if(SODIUM_FOUND)
+  string(APPEND KADMIUM_REQUIRES_PRIVATE " libsodium")
+endif()
 if(KADMIUM_RUNTIME)
   string(APPEND KADMIUM_REQUIRES_PRIVATE " libuv libcares")
 endif()

@@ -401,6 +401,11 @@ int kad__connection_input(kad__connection *c, uint8_t *in, size_t len,
   if (c->error != 0) {
     return c->error;
   }
+  if (c->pnet != NULL) {
+    size_t nonce = kad__pnet_receive(c->pnet, in, len);
+    in += nonce;
+    len -= nonce;
+  }
   size_t taken = 0;
   int result = 0;
   if (kad__buffer_len(&c->in) != 0) {
@@ -489,8 +494,8 @@ static void fail_output(kad__connection *c, int error) {
   c->mute = true;
 }
 
-size_t kad__connection_output(kad__connection *c, uint8_t *out, size_t cap,
-                              kad_time now) {
+static size_t write_output(kad__connection *c, uint8_t *out, size_t cap,
+                           kad_time now) {
   size_t n = pull(c, &c->out, out, cap);
   while (can_encrypt(c) && cap - n >= OVERHEAD_MAX + YAMUX_OUTPUT_MIN) {
     int result = c->tls != NULL ? write_record(c, out + n, cap - n, now)
@@ -504,6 +509,18 @@ size_t kad__connection_output(kad__connection *c, uint8_t *out, size_t cap,
     n += (size_t)result;
   }
   return n;
+}
+
+size_t kad__connection_output(kad__connection *c, uint8_t *out, size_t cap,
+                              kad_time now) {
+  if (c->pnet == NULL) {
+    return write_output(c, out, cap, now);
+  }
+  /* There is something to say from the beginning, so no nonce goes alone. */
+  size_t nonce = kad__pnet_begin(c->pnet, out);
+  size_t n = write_output(c, out + nonce, cap - nonce, now);
+  kad__pnet_send(c->pnet, out + nonce, n);
+  return nonce + n;
 }
 
 bool kad__connection_has_output(const kad__connection *c) {
@@ -539,7 +556,14 @@ int kad__connection_new(kad__connection **out,
     c->expected = *expected;
     c->has_expected = true;
   }
-  int result = begin(c, now);
+  int result = 0;
+  if (config->network_key != NULL) {
+    result = kad__pnet_new(&c->pnet, c->allocator, config->network_key,
+                           config->random);
+  }
+  if (result == 0) {
+    result = begin(c, now);
+  }
   if (result < 0) {
     kad__connection_free(c);
     return result;
@@ -554,6 +578,7 @@ void kad__connection_free(kad__connection *c) {
   }
   kad__noise_free(c->noise);
   kad__tls_free(c->tls);
+  kad__pnet_free(c->pnet, c->allocator);
   kad__yamux_free(c->yamux);
   kad__buffer_fini(&c->in, c->allocator);
   kad__buffer_fini(&c->out, c->allocator);
@@ -608,8 +633,9 @@ int kad__connection_tick(kad__connection *c, kad_time now) {
 }
 
 size_t kad__connection_charge(const kad__connection *c) {
-  size_t charge = sizeof(*c) + c->peer_key_len + c->in.cap + c->out.cap +
-                  c->plain_in.cap + c->plain_out.cap;
+  size_t charge = sizeof(*c) + (c->pnet == NULL ? 0 : sizeof(*c->pnet)) +
+                  c->peer_key_len + c->in.cap + c->out.cap + c->plain_in.cap +
+                  c->plain_out.cap;
   if (c->noise != NULL) {
     charge += kad__noise_charge();
   }

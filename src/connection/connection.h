@@ -43,13 +43,17 @@ typedef struct kad__connection_config {
    * listener takes either, a dialer proposes Noise, which costs least and which
    * all others speak. */
   uint8_t protocols[KAD__SECURITY_PROTOCOLS];
+  /* The key of a private network, KAD__PNET_KEY_LEN bytes, copied; NULL: a
+   * public one. */
+  const uint8_t *network_key;
 } kad__connection_config;
 
 typedef struct kad__connection kad__connection;
 
 /* Starts an upgrade. `expected` (may be NULL) is whom a dialer wants; another
  * identity fails with KAD_E_PEER_MISMATCH, our own with KAD_E_SELF. The config
- * is copied, what it points to is borrowed. KAD_E_NO_MEMORY, KAD_E_CRYPTO. */
+ * is copied, what it points to is borrowed. KAD_E_NO_MEMORY, KAD_E_CRYPTO,
+ * KAD_E_UNSUPPORTED (a network key in a build without libsodium). */
 int kad__connection_new(kad__connection **out,
                         const kad__connection_config *config, bool dialer,
                         const kad_peer_id *expected, kad_time now);

@@ -6,6 +6,7 @@
 #include "connection/connection.h"
 #include "connection/multistream.h"
 #include "connection/noise.h"
+#include "connection/pnet.h"
 #include "connection/tls.h"
 
 typedef enum kad__phase {
@@ -30,6 +31,7 @@ struct kad__connection {
   kad_time deadline; /* of the upgrade; 0: an error waits to be told */
   kad__noise *noise; /* until the handshake is done */
   kad__tls *tls;     /* instead of Noise and its ciphers */
+  kad__pnet *pnet;   /* around all of it in a private network */
   kad__yamux *yamux; /* when open; a dialer has it in PHASE_MUXER already */
   kad__noise_cipher send;
   kad__noise_cipher receive;

@@ -26,7 +26,8 @@ CRYPTO = re.compile(
     r"|^RAND_(get0_primary|set_DRBG_type|set_seed_source_type)$"
     # TLS between memory and memory: a BIO of our own, nobody else's.
     r"|^(SSL_\w+|TLS_method|BIO_(new|meth_\w+|[gs]et_data|set_init|"
-    r"(set|clear)_flags))$")
+    r"(set|clear)_flags))$"
+    r"|^crypto_stream_xsalsa20_xor_ic$")
 CRYPTO_FOLDERS = {"identity", "connection"}
 # A sanitized build adds its own, under these names.
 COMPILER = re.compile(r"^(__(asan|ubsan|sanitizer|tsan|lsan|odr_asan)\w*|_GLOBAL_OFFSET_TABLE_)")

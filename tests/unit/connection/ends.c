@@ -43,6 +43,7 @@ int test_end_connect(test_end *e, bool dialer, const kad_peer_id *expected,
       .security = e->security,
       .random = &e->random,
       .upgrade_timeout = TEST_TIMEOUT,
+      .network_key = e->network_key,
   };
   memcpy(config.protocols, e->protocols, sizeof(config.protocols));
   kad__yamux_config_default(&config.yamux);

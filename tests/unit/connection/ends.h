@@ -27,6 +27,7 @@ typedef struct test_end {
   kad__security *security;
   kad__connection *c;
   uint8_t protocols[KAD__SECURITY_PROTOCOLS]; /* as in the config */
+  const uint8_t *network_key;                 /* NULL: none */
   int error; /* the first one that the connection returned */
 } test_end;
 
