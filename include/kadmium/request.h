@@ -29,16 +29,18 @@ typedef enum kad_operation {
   KAD_CLOSEST,
   /** The value of `key`: KAD_EVENT_VALUE for each better value found, so the
    * last one is the best; with `collect` for every record, whoever has it. Ends
-   * by itself after `quorum` answers, of which ours is one; KAD_QUORUM_ALL asks
-   * all who should have it. Peers with an outdated record, and the closest that
-   * has none, are then given the best one. */
+   * by itself after `quorum` values, of which ours is one, or when all who
+   * should have it have been asked; KAD_QUORUM_ALL asks all of them. Peers with
+   * an outdated record, and the closest that has none, are then given the best
+   * one. */
   KAD_GET,
   /** Stores `value` under `key` at the closest peers and in this node, which
    * republishes it while it runs. Succeeds once `quorum` peers have it. A peer
    * that refuses a record does not say why. */
   KAD_PUT,
   /** As KAD_PUT, but sends the record to `peer`, or to all of `peers`, alone
-   * and keeps no copy. The quorum is one of these peers. */
+   * and keeps no copy. The quorum is one of these peers, each counted once; we
+   * may not be among them. */
   KAD_PUT_TO,
   /** Announces this node as a provider of `key` (a binary multihash), and
    * again from time to time, until KAD_STOP_PROVIDING. */
@@ -88,6 +90,12 @@ typedef struct kad_request {
                           configured record_ttl, again and again */
   const kad_peer_id *peers; /**< KAD_PUT_TO: at most 256; NULL: `peer` alone */
   size_t peer_count;
+  /** Report where it ended, too: before END one KAD_EVENT_PEER, closest first,
+   * for each of the closest peers that answered. Of a KAD_GET those alone that
+   * lacked the record; of KAD_FIND_PROVIDERS all; of KAD_PUT, KAD_PUT_TO and
+   * KAD_PROVIDE those that have taken it by then. They do not count as results.
+   */
+  bool report_peers;
 } kad_request;
 
 #ifdef __cplusplus
@@ -119,7 +127,9 @@ typedef enum kad_event_type {
   KAD_EVENT_VALUE,    /**< key, value, publisher, ttl, best; peer (its len is 0:
                          our own store) */
   KAD_EVENT_PONG,     /**< peer, round_trip */
-  KAD_EVENT_PROGRESS, /**< count: steps that are left (bootstrap) */
+  KAD_EVENT_PROGRESS, /**< of a bootstrap: key: what was looked up; count: steps
+                         that are left, at most; error: it ran out of time, and
+                         the next step follows all the same */
   KAD_EVENT_END,      /**< error, statistics; count: results; the request is
                          over */
   /* The life of the node. */
@@ -141,7 +151,9 @@ typedef enum kad_event_type {
   KAD_EVENT_UNROUTABLE,       /**< peer: speaks our protocol, no address */
   KAD_EVENT_ROUTABLE,         /**< peer, addresses: not inserted */
   KAD_EVENT_PENDING_ROUTABLE, /**< peer, addresses: waits for a place */
-  KAD_EVENT_INBOUND,          /**< peer, rpc, key; value when filtering */
+  KAD_EVENT_INBOUND, /**< peer, rpc, key; in our answer: count (closer peers),
+                        found (records or providers); when filtering: value,
+                        publisher, ttl (a record) or addresses (a provider) */
   /* The trace of a request. */
   KAD_EVENT_ASKED,    /**< peer, addresses, rpc, hops, elapsed */
   KAD_EVENT_ANSWERED, /**< peer, rpc, hops, elapsed; error, or count: closer
@@ -183,6 +195,7 @@ typedef struct kad_event {
   uint32_t step;           /**< numbers the events of a request, from 1 */
   kad_operation operation; /**< of the request */
   uint64_t token;          /**< names what waits for your verdict */
+  uint32_t found;          /**< records or providers in our answer */
 } kad_event;
 
 /**

@@ -48,8 +48,9 @@ KAD_API bool kad_node_bucket_of(const kad_node *node, kad_bytes key,
 /** The next peer of a bucket: disconnected ones first, the pending one last. */
 KAD_API bool kad_node_next_entry(const kad_node *node, uint32_t bucket,
                                  uint32_t *cursor, kad_table_entry *out);
-/** Up to `cap` peers of the table that are closest to a key (which is hashed),
- * closest first, without `source` (may be NULL). Returns their number. */
+/** Up to `cap` peers of the table, at most 256, that are closest to a key
+ * (which is hashed), closest first, without `source` (may be NULL) and without
+ * pending ones. Returns their number. */
 KAD_API size_t kad_node_closest_local(kad_node *node, kad_table_entry *out,
                                       size_t cap, kad_bytes key,
                                       const kad_peer_id *source);
@@ -100,10 +101,20 @@ KAD_API bool kad_node_request(const kad_node *node, kad_request_id request,
 /** The next running request: start with *cursor = 0; in the order of ids. */
 KAD_API bool kad_node_next_request(const kad_node *node, uint64_t *cursor,
                                    kad_request_info *out);
-/** Ends a request with what it has found so far: its END has error 0 when it
- * has results, else what a look-up without results ends with. False when it
- * has ended already. */
+/** Ends a request with what it has found so far: its END has error 0 when that
+ * is something, or it is a bootstrap, else KAD_E_NOT_FOUND. What stores ends
+ * with KAD_E_QUORUM: a put by itself once its quorum has the record, a provide
+ * that has told nobody. False when it has ended already. */
 KAD_API bool kad_node_finish(kad_node *node, kad_request_id request);
+
+/** What the node does by itself: records (KAD_PUT, ours and those of others)
+ * and announcements (KAD_PROVIDE) that are sent again, KAD_BOOTSTRAP when it
+ * joins and by the clock. Start with *cursor = 0; the cursor then names what is
+ * in `out`, whose `id` is 0. False at the end. */
+KAD_API bool kad_node_next_upkeep(const kad_node *node, uint64_t *cursor,
+                                  kad_request_info *out);
+/** Ends what a cursor names. False when it has ended already. */
+KAD_API bool kad_node_finish_upkeep(kad_node *node, uint64_t cursor);
 
 /** Forgets our own record of `key` and stops to publish it; others keep theirs
  * until it expires. */

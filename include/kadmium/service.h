@@ -3,8 +3,8 @@
  * A node that runs by itself: a thread with its own event loop, and calls that
  * block or call back.
  *
- * Every function may be called from any thread, except that kad_service_call
- * and kad_service_stop may not be called from a callback.
+ * Every function may be called from any thread, except that kad_service_call,
+ * kad_service_visit and kad_service_stop may not be called from a callback.
  */
 #ifndef KADMIUM_SERVICE_H
 #define KADMIUM_SERVICE_H
@@ -55,6 +55,24 @@ KAD_API int kad_service_submit(kad_service *service, kad_request_id *out,
  */
 KAD_API int kad_service_call(kad_service *service, const kad_request *request,
                              kad_service_callback callback, void *user);
+
+/** Looks at a service's node, on the service's thread. `node` is valid for the
+ * call, and what it lends until it returns. */
+typedef void (*kad_service_visitor)(void *user, kad_node *node);
+
+/**
+ * Runs `visitor` between two turns of the node and blocks until it has
+ * returned: the way to all that routing.h and node.h offer beside requests,
+ * such as the routing table, the mode, addresses, a verdict, a snapshot.
+ * Requests have the same numbers there and here. The visitor may not start
+ * requests, and not poll, drive or free the node; events that it causes are
+ * delivered when it has returned.
+ *
+ * KAD_E_CANCELLED: the service is being stopped; KAD_E_WORLD. It has not been
+ * run then.
+ */
+KAD_API int kad_service_visit(kad_service *service, kad_service_visitor visitor,
+                              void *user);
 
 /** Ends a request early; nothing when it has ended already. */
 KAD_API void kad_service_cancel(kad_service *service, kad_request_id request);

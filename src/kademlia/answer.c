@@ -99,10 +99,13 @@ static void inbound(request *r, const kad__wire_record *record,
   if (r->decided) {
     return;
   }
-  kad__dht_event event = {.type = KAD__DHT_INBOUND,
-                          .message_type = r->in->type,
-                          .peer.id = r->from,
-                          .key = r->in->key};
+  kad__dht_event event = {
+      .type = KAD__DHT_INBOUND,
+      .message_type = r->in->type,
+      .peer.id = r->from,
+      .key = r->in->key,
+      .closer = (uint32_t)r->out->closer_count,
+      .told = (uint32_t)r->out->provider_count + r->out->has_record};
   bool carries = record != NULL || provider != NULL;
   if (!carries && (r->dht->config.muted_events & 1u << KAD__DHT_INBOUND) != 0) {
     return;
@@ -422,9 +425,11 @@ size_t kad__dht_closest_local(kad__dht *dht, kad__wire_peer *out, size_t cap,
   size_t n = kad__table_closest(&dht->table, near, cap, &target, &filter);
   for (size_t i = 0; i < n; i++) {
     const kad__entry *e = near[i].entry;
-    out[i] =
-        (kad__wire_peer){.id = kad__peer_id(dht->book, e->peer),
-                         .addresses = kad__list_bytes(dht->book, e->addresses)};
+    bool connected = (e->flags & KAD__ENTRY_CONNECTED) != 0;
+    out[i] = (kad__wire_peer){
+        .id = kad__peer_id(dht->book, e->peer),
+        .addresses = kad__list_bytes(dht->book, e->addresses),
+        .connection = connected ? KAD__CONNECTED : KAD__NOT_CONNECTED};
   }
   return n;
 }

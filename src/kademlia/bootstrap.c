@@ -107,6 +107,7 @@ static bool next_target(kad__dht *dht, kad__query *q) {
 
 static void progress(kad__dht *dht, kad__query *q, kad_time now) {
   kad__dht_event event = {.type = KAD__DHT_PROGRESS,
+                          .error = q->error,
                           .remaining = q->bootstrap.remaining,
                           .key = kad__query_key(q)};
   kad__event_of_query(dht, q, &event, now);

@@ -142,6 +142,10 @@ void kad__dht_trace(kad__dht *dht, bool on) {
   dht->trace = on;
 }
 
+void kad__dht_tell_peers(kad__dht *dht, bool on) {
+  dht->tell_peers = on;
+}
+
 /* ---- the clock ---------------------------------------------------------- */
 
 kad_time kad__dht_deadline(const kad__dht *dht) {

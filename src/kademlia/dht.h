@@ -23,6 +23,8 @@
 #define KAD__K 20
 /* The longest peer id, in bytes. */
 #define KAD__DHT_ID_MAX 64
+/* The most peers that are looked for at once. */
+#define KAD__RESULTS_MAX 256
 /* Addresses kept of one peer: a list of at most so many bytes. */
 #define KAD__DHT_ADDRESSES_MAX 2048
 
@@ -225,8 +227,9 @@ size_t kad__dht_table_size(const kad__dht *dht);
  * somebody was. */
 kad_time kad__dht_alone_since(const kad__dht *dht);
 
-/* Local knowledge, closest first: up to `cap` peers for a key (not hashed yet),
- * without `source` (may be empty). Borrowed until the DHT is next called. */
+/* Local knowledge, closest first: up to `cap` peers, at most KAD__RESULTS_MAX,
+ * for a key (not hashed yet), without `source` (may be empty). Borrowed until
+ * the DHT is next called. */
 size_t kad__dht_closest_local(kad__dht *dht, kad__wire_peer *out, size_t cap,
                               kad_bytes key, kad_bytes source, kad_time now);
 
@@ -270,6 +273,10 @@ bool kad__dht_finish(kad__dht *dht, kad__query_id query, kad_time now);
 /* Queries begun from now on tell whom they ask, when, and what came back; the
  * time is `stats.end` of each event. */
 void kad__dht_trace(kad__dht *dht, bool on);
+/* Queries begun from now on tell at their end where they ended, by PEER_FOUND,
+ * the closest first: a get, the peers without the record; find_providers, those
+ * that answered; what gives something away, those that have taken it. */
+void kad__dht_tell_peers(kad__dht *dht, bool on);
 
 /* How many peers the network has, estimated from how close together the peers
  * are that lookups found (as in go-libp2p-kad-dht). KAD_E_NOT_FOUND: too few
@@ -301,12 +308,15 @@ typedef enum kad__query_kind {
 } kad__query_kind;
 
 typedef enum kad__dht_event_type {
-  KAD__DHT_PEER_FOUND,     /* query, peer: one of the closest, or the target */
+  KAD__DHT_PEER_FOUND,     /* query, peer: one of the closest, or the target;
+                              see kad__dht_tell_peers, too */
   KAD__DHT_RECORD_FOUND,   /* query, record, peer (empty id: local) */
   KAD__DHT_PROVIDER_FOUND, /* query, peer (ourselves: empty list) */
-  KAD__DHT_PROGRESS,       /* query, remaining: a bootstrap step ended */
+  KAD__DHT_PROGRESS,       /* query, remaining: a bootstrap's step for `key`
+                              ended; error: it ran out of time */
   KAD__DHT_QUERY_ENDED,    /* query, error, stats: its last event */
-  KAD__DHT_INBOUND,        /* message_type, peer, and with filtering: record */
+  KAD__DHT_INBOUND,        /* message_type, peer; the answer's `closer` and
+                              `told`; with filtering: record */
   KAD__DHT_ROUTING_ADDED,  /* peer, bucket (leading bits that it shares with
                               us), old_peer (evicted; may be empty) */
   KAD__DHT_ROUTING_UPDATED,
@@ -342,6 +352,7 @@ typedef struct kad__dht_event {
   kad__wire_record record;
   bool best; /* RECORD_FOUND: none before it was better */
   uint32_t closer;
+  uint32_t told; /* INBOUND: records or providers in our answer */
   uint32_t hops;
 } kad__dht_event;
 

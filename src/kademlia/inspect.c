@@ -93,7 +93,9 @@ bool kad__dht_query(const kad__dht *dht, kad__query_id id,
 bool kad__dht_next_query(const kad__dht *dht, kad__query_id id,
                          kad__query_view *out) {
   const kad__list *head = &dht->query_list;
-  for (kad__list *link = head->next; link != head; link = link->next) {
+  const kad__query *last = kad__query_find(dht, id);
+  kad__list *link = last != NULL ? last->link.next : head->next;
+  for (; link != head; link = link->next) {
     const kad__query *q = KAD__CONTAINER(link, kad__query, link);
     if (q->id > id && !q->reported) {
       query_view(out, q);

@@ -343,6 +343,36 @@ static bool get_found(kad__dht *dht, kad__query *q, kad_time now) {
   return spread_to(dht, q, heard, count, now);
 }
 
+/* ---- where a query ended ------------------------------------------------ */
+
+/* Only of interest where the results themselves are not peers. */
+static bool ends_at_peers(const kad__query *q) {
+  switch (q->kind) {
+    case KAD__QUERY_GET:
+    case KAD__QUERY_FIND_PROVIDERS:
+      return q->phase == KAD__PHASE_LOOKUP;
+    case KAD__QUERY_PUT:
+    case KAD__QUERY_PUT_TO:
+    case KAD__QUERY_PROVIDE:
+      return q->phase == KAD__PHASE_SPREAD;
+    default:
+      return false;
+  }
+}
+
+void kad__query_tell_peers(kad__dht *dht, kad__query *q, kad_time now) {
+  const kad__candidate *results[KAD__SPREAD_MAX];
+  if (!q->tells_peers || !ends_at_peers(q)) {
+    return;
+  }
+  size_t count = results_of(q, results);
+  for (size_t i = 0; i < count; i++) {
+    if (q->kind != KAD__QUERY_GET || results[i]->mark == MARK_LACKS) {
+      candidate_event(dht, q, results[i], now);
+    }
+  }
+}
+
 /* ---- find providers ----------------------------------------------------- */
 
 /* True when this provider, or its addresses, are news. */

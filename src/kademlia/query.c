@@ -87,6 +87,7 @@ void kad__query_report(kad__dht *dht, kad__query *q, int error, kad_time now) {
     q->reported = true;
     return;
   }
+  kad__query_tell_peers(dht, q, now);
   q->stats.end = now;
   q->end = NULL;
   q->reported = true;
@@ -363,6 +364,7 @@ static kad__query *query_alloc(kad__dht *dht, const kad__query_start *start,
   q->quorum = start->quorum;
   q->value = start->value;
   q->traced = dht->trace;
+  q->tells_peers = dht->tell_peers;
   q->stats.start = now;
   q->ends = kad__time_add(now, dht->config.query_timeout);
   q->key_len = (uint32_t)start->key.len;

@@ -36,8 +36,6 @@
 #define KAD__REFRESH_SEEDS 3
 /* Providers of one query that are told apart. */
 #define KAD__FOUND_MAX 1024
-/* Closest peers that one query may be asked for. */
-#define KAD__RESULTS_MAX 256
 #define KAD__DISJOINT_PATHS 3
 /* What a lookup can end with, all its paths together. */
 #define KAD__SPREAD_MAX (KAD__RESULTS_MAX * KAD__DISJOINT_PATHS)
@@ -113,6 +111,7 @@ struct kad__query {
   kad__query_phase phase;
   bool reported; /* its last event is queued */
   bool traced;
+  bool tells_peers;     /* see kad__dht_tell_peers */
   int error;            /* why it ends before its time: time-out, cancelled */
   uint64_t near_enough; /* mean distance at which the lookup may end; 0: none */
   kad_time ends;        /* the whole query */
@@ -199,6 +198,7 @@ struct kad__dht {
   struct kad__size_sample *samples; /* a ring; NULL before the first */
   uint32_t sample_count;            /* ever taken */
   bool trace;
+  bool tell_peers;
 
   kad_time wall_at;
   uint64_t wall_unix_ns; /* 0: unknown */
@@ -365,6 +365,9 @@ const kad__query_class *kad__query_class_of(kad__query_kind kind);
 void kad__query_request(const kad__dht *dht, const kad__call *call,
                         kad__message *message);
 bool kad__query_satisfied(const kad__query *q);
+/* Tells the owner of the peers at which the query ended, if it wants to know.
+ */
+void kad__query_tell_peers(kad__dht *dht, kad__query *q, kad_time now);
 
 /* ---- bootstrap.c -------------------------------------------------------- */
 

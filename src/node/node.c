@@ -151,6 +151,7 @@ static int make_dht(kad__node *node, const kad__node_config *config,
   dht.filter_records = config->filter_records;
   dht.query_timeout = QUERY_TIMEOUT;
   kad__node_dht_options(&dht, &config->dht);
+  node->replication = dht.replication;
   node->policy = kad__node_policy_of(config);
   kad__node_policy_apply(&dht, &node->policy);
   if (node->report_inbound) {
@@ -503,13 +504,17 @@ static void report_dht(kad__node *node, const kad__dht_event *event) {
                    .key = event->key,
                    .value = event->record.value,
                    .bucket = event->bucket,
-                   .rpc = (uint32_t)event->message_type};
+                   .rpc = (uint32_t)event->message_type,
+                   .count = event->closer,
+                   .found = event->told,
+                   .ttl = event->record.ttl};
   if (!table_event(&out.type, event->type) ||
       (out.type == KAD_EVENT_INBOUND && !node->report_inbound)) {
     return;
   }
   (void)kad__node_peer_id(&out.peer, event->peer.id);
   (void)kad__node_peer_id(&out.evicted, event->old_peer);
+  (void)kad__node_peer_id(&out.publisher, event->record.publisher);
   kad__node_emit(node, &out);
 }
 

@@ -65,6 +65,10 @@ bool kad__node_poll(kad__node *node, kad_event *out);
 bool kad__node_has_events(const kad__node *node);
 int kad__node_start(kad__node *node, kad_request_id *out,
                     const kad_request *request, kad_time now);
+/* The same under a number that the owner chose: greater than all before, else
+ * KAD_E_INVALID_ARGUMENT. */
+int kad__node_start_as(kad__node *node, kad_request_id id,
+                       const kad_request *request, kad_time now);
 bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now);
 kad_bytes kad__node_addresses(kad__node *node);
 void kad__node_status(const kad__node *node, kad_node_status *out);

@@ -98,7 +98,8 @@ struct kad__node {
   kad_time wall_at; /* when it was `wall` */
   uint64_t wall;
   kad_mode mode;
-  bool own_network; /* a protocol other than IPFS's */
+  uint32_t replication; /* peers that should have a record */
+  bool own_network;     /* a protocol other than IPFS's */
   bool listening_changed;
   bool listeners_known; /* listening has begun, has failed, or was not asked */
   bool report_inbound;

@@ -65,12 +65,16 @@ static int run_on(kad__node *node, kad__request *r, kad__request_state to,
   return error;
 }
 
-static kad__request *find_running(kad__node *node, kad__request_state kind,
-                                  uint64_t id) {
+static kad__request *find_running(const kad__node *node,
+                                  kad__request_state kind, uint64_t id) {
   uint64_t key[2] = {kind, id};
   kad__map_node *found =
       kad__map_find(&node->requests.running, kad__bytes(key, sizeof(key)));
   return found == NULL ? NULL : KAD__CONTAINER(found, kad__request, by_wait);
+}
+
+kad__request *kad__request_of_query(const kad__node *node, uint64_t query) {
+  return find_running(node, KAD__REQUEST_QUERYING, query);
 }
 
 static kad__quorum quorum_of(const kad_request *request) {
@@ -80,12 +84,13 @@ static kad__quorum quorum_of(const kad_request *request) {
 
 /* How many answers a GET waits for, of the peers that should have the record.
  */
-static uint32_t answers_wanted(const kad_request *request) {
+static uint32_t answers_wanted(const kad__node *node,
+                               const kad_request *request) {
   switch (request->quorum.kind) {
     case KAD_QUORUM_MAJORITY:
-      return KAD__K / 2 + 1;
+      return node->replication / 2 + 1;
     case KAD_QUORUM_ALL:
-      return KAD__K;
+      return 0;
     case KAD_QUORUM_N:
       return request->quorum.n;
     default:
@@ -122,7 +127,8 @@ static int start_query(kad__node *node, kad__query_id *query,
       return kad__dht_find_closest(node->dht, query, q->key,
                                    q->count == 0 ? KAD__K : q->count, now);
     case KAD_GET:
-      return kad__dht_get(node->dht, query, q->key, answers_wanted(q), now);
+      return kad__dht_get(node->dht, query, q->key, answers_wanted(node, q),
+                          now);
     case KAD_PUT:
       return kad__dht_put(node->dht, query, q->key, q->value,
                           q->lifetime == 0 ? KAD_TIME_NEVER : q->lifetime,
@@ -149,8 +155,10 @@ static int start_querying(kad__node *node, kad__request *r, kad_time now) {
   }
   kad__query_id query = 0;
   kad__dht_trace(node->dht, r->request.trace);
+  kad__dht_tell_peers(node->dht, r->request.report_peers);
   int error = start_query(node, &query, &r->request, now);
   kad__dht_trace(node->dht, false);
+  kad__dht_tell_peers(node->dht, false);
   if (error < 0) {
     return error;
   }
@@ -243,13 +251,19 @@ static bool dials(kad_operation operation) {
   return operation == KAD_CONNECT || operation == KAD_PING;
 }
 
+/* How many peers are listed; 0: `peer` alone counts. */
+static size_t peer_count(const kad_request *q) {
+  bool listed = q->operation == KAD_PUT_TO && q->peers != NULL;
+  return listed ? q->peer_count : 0;
+}
+
 static bool parameters_fit(const kad_request *q) {
   switch (q->operation) {
     case KAD_FIND_PEER:
       return q->peer.len != 0;
     case KAD_PUT_TO:
-      return q->key.len != 0 && q->peer_count <= KAD__NODE_PUT_TO_MAX &&
-             (q->peer.len != 0 || q->peer_count != 0);
+      return q->key.len != 0 && peer_count(q) <= KAD__NODE_PUT_TO_MAX &&
+             (q->peer.len != 0 || peer_count(q) != 0);
     case KAD_CONNECT:
     case KAD_PING:
       return q->peer.len != 0 || kad_multiaddr_check(q->address) == 0;
@@ -274,8 +288,7 @@ static int check_record(const kad__node *node, const kad_request *q,
 static kad__request *new_request(kad__node *node, const kad_request *q,
                                  kad_time now) {
   const kad_allocator *a = &node->allocator;
-  bool to_many = q->operation == KAD_PUT_TO && q->peer_count > 0;
-  size_t peers = to_many ? q->peer_count * sizeof(kad_peer_id) : 0;
+  size_t peers = peer_count(q) * sizeof(kad_peer_id);
   size_t len = peers + q->key.len + q->value.len + q->address.len;
   kad__request *r = kad__calloc(a, 1, sizeof(*r) + len);
   kad__node_event *last = kad__node_event_new(a);
@@ -291,9 +304,9 @@ static kad__request *new_request(kad__node *node, const kad_request *q,
   r->end = last;
   r->started = now;
   r->request = *q;
-  r->request.peer_count = to_many ? q->peer_count : 0;
-  r->request.peers = to_many ? (const kad_peer_id *)(void *)at : NULL;
-  (void)kad__bytes_keep(&at, kad__bytes(to_many ? q->peers : NULL, peers));
+  r->request.peer_count = peer_count(q);
+  r->request.peers = peers > 0 ? (const kad_peer_id *)(void *)at : NULL;
+  (void)kad__bytes_keep(&at, kad__bytes(peers > 0 ? q->peers : NULL, peers));
   r->request.key = kad__bytes_keep(&at, q->key);
   r->request.value = kad__bytes_keep(&at, q->value);
   r->request.address = kad__bytes_keep(&at, q->address);
@@ -306,7 +319,6 @@ static int register_request(kad__node *node, kad__request *r, kad_time now) {
   kad__requests *requests = &node->requests;
   kad_time timeout =
       r->request.timeout == 0 ? KAD__NODE_REQUEST_TIMEOUT : r->request.timeout;
-  r->id = requests->last_id + 1;
   int error = kad__heap_set(&requests->deadlines, &node->allocator,
                             &r->deadline, kad__time_add(now, timeout));
   if (error < 0) {
@@ -345,9 +357,9 @@ static int run(kad__node *node, kad__request *r, kad_time now) {
   return start_querying(node, r, now);
 }
 
-int kad__node_start(kad__node *node, kad_request_id *out,
-                    const kad_request *request, kad_time now) {
-  if (!parameters_fit(request)) {
+int kad__node_start_as(kad__node *node, kad_request_id id,
+                       const kad_request *request, kad_time now) {
+  if (!parameters_fit(request) || id <= node->requests.last_id) {
     return KAD_E_INVALID_ARGUMENT;
   }
   if (node->requests.all.len >= KAD__NODE_REQUESTS_MAX) {
@@ -361,20 +373,28 @@ int kad__node_start(kad__node *node, kad_request_id *out,
   if (r == NULL) {
     return KAD_E_NO_MEMORY;
   }
+  r->id = id;
   error = register_request(node, r, now);
   if (error < 0) {
     discard(node, r);
     return error;
   }
-  kad_request_id id = r->id;
   error = run(node, r, now);
   if (error < 0) {
     unregister(node, r);
     discard(node, r);
-    return error;
   }
-  *out = id;
-  return 0;
+  return error;
+}
+
+int kad__node_start(kad__node *node, kad_request_id *out,
+                    const kad_request *request, kad_time now) {
+  kad_request_id id = node->requests.last_id + 1;
+  int error = kad__node_start_as(node, id, request, now);
+  if (error == 0) {
+    *out = id;
+  }
+  return error;
 }
 
 /* ---- what happens to them ------------------------------------------------ */
@@ -405,6 +425,21 @@ bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now) {
   return true;
 }
 
+/* What a request ends with that its owner has finished. */
+static int finished_with(const kad__request *r) {
+  switch (r->request.operation) {
+    case KAD_PUT:
+    case KAD_PUT_TO:
+      return KAD_E_QUORUM;
+    case KAD_PROVIDE:
+      return r->statistics.stored > 0 ? 0 : KAD_E_QUORUM;
+    case KAD_BOOTSTRAP:
+      return 0;
+    default:
+      return r->results > 0 ? 0 : KAD_E_NOT_FOUND;
+  }
+}
+
 bool kad__node_finish(kad__node *node, kad_request_id request, kad_time now) {
   kad__request *r = kad__request_find(node, request);
   if (r == NULL) {
@@ -413,7 +448,7 @@ bool kad__node_finish(kad__node *node, kad_request_id request, kad_time now) {
   r->finishing = true;
   if (r->state != KAD__REQUEST_QUERYING ||
       !kad__dht_finish(node->dht, r->wait.id, now)) {
-    end(node, r, r->results > 0 ? 0 : KAD_E_NOT_FOUND, now);
+    end(node, r, finished_with(r), now);
   }
   return true;
 }
@@ -527,15 +562,25 @@ static void query_ended(kad__node *node, kad__request *r,
   r->statistics = kad__node_statistics(event);
   int error = event->error;
   if (r->finishing && error == KAD_E_CANCELLED) {
-    error = r->results > 0 || event->stored > 0 ? 0 : KAD_E_NOT_FOUND;
+    error = finished_with(r);
   }
   end(node, r, error, now);
+}
+
+/* Where a query ended is no result of it. */
+static bool is_result(const kad__request *r, kad_event_type type) {
+  kad_operation operation = r->request.operation;
+  if (type == KAD_EVENT_PEER) {
+    return operation == KAD_FIND_PEER || operation == KAD_CLOSEST;
+  }
+  return type != KAD_EVENT_PROGRESS;
 }
 
 static void query_progressed(kad__node *node, kad_event_type type,
                              kad__request *r, const kad__dht_event *event) {
   uint8_t own[KAD__OWN_ADDRESSES_MAX];
   kad_event out = {.type = type,
+                   .error = event->error,
                    .addresses = event->peer.addresses,
                    .key = event->key,
                    .value = event->record.value,
@@ -548,7 +593,7 @@ static void query_progressed(kad__node *node, kad_event_type type,
     out.addresses = kad__bytes(NULL, 0);
   }
   (void)kad__node_peer_id(&out.peer, event->peer.id);
-  r->results += type != KAD_EVENT_PROGRESS;
+  r->results += is_result(r, type);
   if (type == KAD_EVENT_PROVIDER && out.addresses.len == 0 &&
       kad_peer_id_equal(&out.peer, kad__node_id(node))) {
     out.addresses = kad__bytes(own, kad__node_own_list(node, own, sizeof(own)));

@@ -11,6 +11,17 @@ static kad_bytes bootstrap_key(const kad__node *node, const kad__request *r) {
   return runs ? view.key : kad_peer_id_bytes(kad__node_id(node));
 }
 
+/* What is known of it while it runs. */
+static void describe_query(kad_request_info *out, const kad__query_view *view) {
+  out->storing = view->spreading;
+  out->remaining = view->remaining;
+  out->statistics.stored = view->stored;
+  out->statistics.requests = view->stats.requests;
+  out->statistics.successes = view->stats.successes;
+  out->statistics.failures = view->stats.failures;
+  out->statistics.hops = view->stats.hops;
+}
+
 static void describe(const kad__node *node, const kad__request *r,
                      kad_request_info *out, kad_time now) {
   kad__query_view view;
@@ -23,13 +34,7 @@ static void describe(const kad__node *node, const kad__request *r,
                             .step = r->step};
   if (r->state == KAD__REQUEST_QUERYING &&
       kad__dht_query(node->dht, r->wait.id, &view)) {
-    out->storing = view.spreading;
-    out->remaining = view.remaining;
-    out->statistics.stored = view.stored;
-    out->statistics.requests = view.stats.requests;
-    out->statistics.successes = view.stats.successes;
-    out->statistics.failures = view.stats.failures;
-    out->statistics.hops = view.stats.hops;
+    describe_query(out, &view);
   }
   if (out->key.len == 0) {
     out->key = r->request.operation == KAD_BOOTSTRAP
@@ -73,4 +78,38 @@ bool kad__node_next_request(const kad__node *node, uint64_t *cursor,
   *cursor = r->id;
   describe(node, r, out, now);
   return true;
+}
+
+/* ---- what the node does by itself ---------------------------------------- */
+
+static kad_operation operation_of(kad__query_kind kind) {
+  switch (kind) {
+    case KAD__QUERY_REPROVIDE:
+      return KAD_PROVIDE;
+    case KAD__QUERY_BOOTSTRAP:
+      return KAD_BOOTSTRAP;
+    default:
+      return KAD_PUT;
+  }
+}
+
+bool kad__node_next_upkeep(const kad__node *node, uint64_t *cursor,
+                           kad_request_info *out, kad_time now) {
+  kad__query_view view = {.id = *cursor};
+  do {
+    if (!kad__dht_next_query(node->dht, view.id, &view)) {
+      return false;
+    }
+  } while (kad__request_of_query(node, view.id) != NULL);
+  *cursor = view.id;
+  *out = (kad_request_info){
+      .operation = operation_of(view.kind), .key = view.key, .step = view.step};
+  describe_query(out, &view);
+  out->statistics.elapsed = now - view.stats.start;
+  return true;
+}
+
+bool kad__node_finish_upkeep(kad__node *node, uint64_t cursor, kad_time now) {
+  return kad__request_of_query(node, cursor) == NULL &&
+         kad__dht_finish(node->dht, cursor, now);
 }

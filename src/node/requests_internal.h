@@ -38,5 +38,7 @@ typedef struct kad__request {
 
 /* NULL when it has ended. */
 kad__request *kad__request_find(const kad__node *node, kad_request_id id);
+/* Whose query it is; NULL: the node's own. */
+kad__request *kad__request_of_query(const kad__node *node, uint64_t query);
 
 #endif

@@ -48,17 +48,20 @@ bool kad__node_next_entry(const kad__node *node, uint32_t bucket,
 size_t kad__node_closest_local(kad__node *node, kad_table_entry *out,
                                size_t cap, kad_bytes key,
                                const kad_peer_id *source, kad_time now) {
-  kad__wire_peer near[KAD__K];
+  kad__wire_peer near[KAD__RESULTS_MAX];
   kad_bytes skip =
       source == NULL ? kad__bytes(NULL, 0) : kad_peer_id_bytes(source);
   size_t count = kad__dht_closest_local(
-      node->dht, near, cap < KAD__K ? cap : KAD__K, key, skip, now);
+      node->dht, near, cap < KAD__COUNT(near) ? cap : KAD__COUNT(near), key,
+      skip, now);
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
     kad_bucket bucket = {.index = 0};
     (void)kad__node_bucket_of(node, near[i].id, &bucket);
-    out[kept] = (kad_table_entry){.addresses = near[i].addresses,
-                                  .bucket = bucket.index};
+    out[kept] =
+        (kad_table_entry){.addresses = near[i].addresses,
+                          .bucket = bucket.index,
+                          .connected = near[i].connection == KAD__CONNECTED};
     kept += kad__node_peer_id(&out[kept].peer, near[i].id);
   }
   return kept;

@@ -30,6 +30,9 @@ bool kad__node_request(const kad__node *node, kad_request_id request,
 bool kad__node_next_request(const kad__node *node, uint64_t *cursor,
                             kad_request_info *out, kad_time now);
 bool kad__node_finish(kad__node *node, kad_request_id request, kad_time now);
+bool kad__node_next_upkeep(const kad__node *node, uint64_t *cursor,
+                           kad_request_info *out, kad_time now);
+bool kad__node_finish_upkeep(kad__node *node, uint64_t cursor, kad_time now);
 
 void kad__node_remove_record(kad__node *node, kad_bytes key);
 int kad__node_store_record(kad__node *node, const kad_stored_record *record,

@@ -84,6 +84,18 @@ bool kad_node_finish(kad_node *node, kad_request_id request) {
   return found;
 }
 
+bool kad_node_next_upkeep(const kad_node *node, uint64_t *cursor,
+                          kad_request_info *out) {
+  return kad__node_next_upkeep(node->host.node, cursor, out, kad__system_now());
+}
+
+bool kad_node_finish_upkeep(kad_node *node, uint64_t cursor) {
+  bool found =
+      kad__node_finish_upkeep(node->host.node, cursor, kad__system_now());
+  kad__host_turn(&node->host);
+  return found;
+}
+
 void kad_node_remove_record(kad_node *node, kad_bytes key) {
   kad__node_remove_record(node->host.node, key);
 }

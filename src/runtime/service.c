@@ -1,7 +1,7 @@
 /* A node on a thread of its own. Other threads leave commands in a queue and
  * wake the loop; the service's thread alone touches the node, and looks at the
- * queue after each turn. The caller's number of a request is given out before
- * the node knows of it, so two maps lead from either number to the request. */
+ * queue after each turn. The number of a request is given out with its place in
+ * the queue, before the node knows of it, so the node is told which to use. */
 #include "kadmium/service.h"
 
 #include <pthread.h>
@@ -10,22 +10,24 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/list.h"
-#include "runtime/host.h"
+#include "runtime/kad_node.h"
 #include "runtime/signals.h"
 #include "runtime/system.h"
 
-typedef enum command_type { SUBMIT, CANCEL, STOP } command_type;
+typedef enum command_type { SUBMIT, CANCEL, VISIT, STOP } command_type;
+
+typedef struct waiter waiter;
 
 /* A command; a SUBMIT lives on as its running request. */
 typedef struct command {
   kad__list link;
   command_type type;
-  kad_request_id id;      /* as the caller knows it */
-  kad_request_id node_id; /* as the node knows it */
+  kad_request_id id;
   kad__map_node by_id;
-  kad__map_node by_node_id;
   kad_service_callback callback;
   void *user;
+  kad_service_visitor visitor;
+  waiter *waiter;      /* of a VISIT */
   kad_request request; /* its bytes are behind the struct */
   uint8_t bytes[];
 } command;
@@ -35,15 +37,60 @@ struct kad_service {
   kad_service_callback observer;
   void *observer_user;
   kad__map by_id; /* running requests; the service's thread alone */
-  kad__map by_node_id;
-  command *stop; /* made at the start, so that stopping cannot fail */
+  command *stop;  /* made at the start, so that stopping cannot fail */
   bool stopping;
+  bool visited;
   pthread_t thread;
   pthread_mutex_t mutex; /* guards what follows */
   kad__list commands;
   kad_request_id last_id;
   kad_node_status status;
 };
+
+/* ---- waiting for the service's thread ------------------------------------ */
+
+struct waiter {
+  pthread_mutex_t mutex;
+  pthread_cond_t ended;
+  bool done;
+  int error;
+  kad_service_callback callback;
+  void *user;
+};
+
+static int waiter_init(waiter *w) {
+  if (pthread_mutex_init(&w->mutex, NULL) != 0) {
+    return KAD_E_WORLD;
+  }
+  if (pthread_cond_init(&w->ended, NULL) != 0) {
+    pthread_mutex_destroy(&w->mutex);
+    return KAD_E_WORLD;
+  }
+  return 0;
+}
+
+static void waiter_fini(waiter *w) {
+  pthread_cond_destroy(&w->ended);
+  pthread_mutex_destroy(&w->mutex);
+}
+
+/* Nothing of the waiter may be touched afterwards. */
+static void waiter_end(waiter *w, int error) {
+  pthread_mutex_lock(&w->mutex);
+  w->done = true;
+  w->error = error;
+  pthread_cond_signal(&w->ended);
+  pthread_mutex_unlock(&w->mutex);
+}
+
+static int waiter_wait(waiter *w) {
+  pthread_mutex_lock(&w->mutex);
+  while (!w->done) {
+    pthread_cond_wait(&w->ended, &w->mutex);
+  }
+  pthread_mutex_unlock(&w->mutex);
+  return w->error;
+}
 
 /* ---- on the service's thread --------------------------------------------- */
 
@@ -63,41 +110,33 @@ static void finish_with_error(kad_service *s, command *c, int error) {
   finish(s, c, &event);
 }
 
-static int map_request(kad_service *s, command *c) {
-  const kad_allocator *a = &s->host.allocator;
-  int error = kad__map_add(&s->by_id, a, &c->by_id, id_key(&c->id));
-  if (error < 0) {
-    return error;
-  }
-  error = kad__map_add(&s->by_node_id, a, &c->by_node_id, id_key(&c->node_id));
-  if (error < 0) {
-    kad__map_remove(&s->by_id, &c->by_id);
-  }
-  return error;
-}
-
 static void submit(kad_service *s, command *c) {
-  kad_time now = kad__system_now();
   int error = s->stopping ? KAD_E_CANCELLED
-                          : kad__node_start(s->host.node, &c->node_id,
-                                            &c->request, now);
-  if (error < 0) {
-    finish_with_error(s, c, error);
-    return;
+                          : kad__map_add(&s->by_id, &s->host.allocator,
+                                         &c->by_id, id_key(&c->id));
+  if (error == 0) {
+    error =
+        kad__node_start_as(s->host.node, c->id, &c->request, kad__system_now());
+    if (error < 0) {
+      kad__map_remove(&s->by_id, &c->by_id);
+    }
   }
-  error = map_request(s, c);
   if (error < 0) {
-    (void)kad__node_cancel(s->host.node, c->node_id, now);
     finish_with_error(s, c, error);
   }
 }
 
-static void cancel(kad_service *s, kad_request_id id) {
-  kad__map_node *found = kad__map_find(&s->by_id, id_key(&id));
-  if (found != NULL) {
-    command *c = KAD__CONTAINER(found, command, by_id);
-    (void)kad__node_cancel(s->host.node, c->node_id, kad__system_now());
+/* The visitor's calls let the world take turns, in which nothing but the node
+ * may get its way: neither commands nor callbacks. */
+static void visit(kad_service *s, command *c) {
+  kad_node node = {.host = s->host};
+  int error = s->stopping ? KAD_E_CANCELLED : 0;
+  if (error == 0) {
+    s->visited = true;
+    c->visitor(c->user, &node);
+    s->visited = false;
   }
+  waiter_end(c->waiter, error);
 }
 
 static bool run_command(kad_service *s) {
@@ -112,8 +151,11 @@ static bool run_command(kad_service *s) {
     case SUBMIT:
       submit(s, c);
       return true;
+    case VISIT:
+      visit(s, c);
+      return true;
     case CANCEL:
-      cancel(s, c->id);
+      (void)kad__node_cancel(s->host.node, c->id, kad__system_now());
       kad__release(&s->host.allocator, c);
       return true;
     case STOP:
@@ -131,19 +173,16 @@ static void deliver(kad_service *s, const kad_event *in) {
     }
     return;
   }
-  kad__map_node *found = kad__map_find(&s->by_node_id, id_key(&in->request));
+  kad__map_node *found = kad__map_find(&s->by_id, id_key(&in->request));
   if (found == NULL) {
     return;
   }
-  command *c = KAD__CONTAINER(found, command, by_node_id);
-  kad_event event = *in;
-  event.request = c->id;
-  if (event.type == KAD_EVENT_END) {
+  command *c = KAD__CONTAINER(found, command, by_id);
+  if (in->type == KAD_EVENT_END) {
     kad__map_remove(&s->by_id, &c->by_id);
-    kad__map_remove(&s->by_node_id, &c->by_node_id);
-    finish(s, c, &event);
+    finish(s, c, in);
   } else if (c->callback != NULL) {
-    c->callback(c->user, &event);
+    c->callback(c->user, in);
   }
 }
 
@@ -162,6 +201,9 @@ static bool deliver_events(kad_service *s) {
 static void on_turn(void *user) {
   kad_service *s = user;
   bool commanded = false;
+  if (s->visited) {
+    return;
+  }
   while (run_command(s)) {
     commanded = true;
   }
@@ -182,7 +224,6 @@ static void cancel_all(kad_service *s) {
     slot = 0;
     command *c = KAD__CONTAINER(found, command, by_id);
     kad__map_remove(&s->by_id, &c->by_id);
-    kad__map_remove(&s->by_node_id, &c->by_node_id);
     finish_with_error(s, c, KAD_E_CANCELLED);
   }
   while (run_command(s)) {
@@ -201,8 +242,16 @@ static void *run(void *user) {
 
 /* ---- from other threads -------------------------------------------------- */
 
-static void enqueue(kad_service *s, command *c) {
+/* A request gets its number, which `out` (may be NULL) knows before the node
+ * does: a callback may want to compare. */
+static void enqueue(kad_service *s, command *c, kad_request_id *out) {
   pthread_mutex_lock(&s->mutex);
+  if (c->type == SUBMIT) {
+    c->id = ++s->last_id;
+  }
+  if (out != NULL) {
+    *out = c->id;
+  }
   kad__list_append(&s->commands, &c->link);
   pthread_mutex_unlock(&s->mutex);
   uv_async_send(&s->host.world->wake);
@@ -225,7 +274,6 @@ static void free_service(kad_service *s) {
   kad__host host = s->host;
   s->host.world->turn = NULL;
   kad__map_fini(&s->by_id, &host.allocator);
-  kad__map_fini(&s->by_node_id, &host.allocator);
   kad__release(&host.allocator, s->stop);
   kad__release(&host.allocator, s);
   kad__host_fini(&host);
@@ -249,7 +297,6 @@ int kad_service_start(kad_service **out, const kad_node_options *options,
   s->observer_user = user;
   kad__list_init(&s->commands);
   kad__map_init(&s->by_id, no_secret);
-  kad__map_init(&s->by_node_id, no_secret);
   s->stop = kad__calloc(&host.allocator, 1, sizeof(*s->stop));
   error = s->stop == NULL ? KAD_E_NO_MEMORY : start_thread(s);
   if (error < 0) {
@@ -265,7 +312,7 @@ void kad_service_stop(kad_service *service) {
     return;
   }
   service->stop->type = STOP;
-  enqueue(service, service->stop);
+  enqueue(service, service->stop, NULL);
   pthread_join(service->thread, NULL);
   pthread_mutex_destroy(&service->mutex);
   free_service(service);
@@ -277,7 +324,8 @@ const kad_peer_id *kad_service_id(const kad_service *service) {
 
 static command *new_command(kad_service *s, command_type type,
                             const kad_request *request) {
-  size_t peers = request->peer_count * sizeof(*request->peers);
+  bool listed = request->operation == KAD_PUT_TO && request->peers != NULL;
+  size_t peers = listed ? request->peer_count * sizeof(*request->peers) : 0;
   size_t len =
       peers + request->key.len + request->value.len + request->address.len;
   command *c = kad__calloc(&s->host.allocator, 1, sizeof(*c) + len);
@@ -288,7 +336,7 @@ static command *new_command(kad_service *s, command_type type,
   kad__list_init(&c->link);
   c->type = type;
   c->request = *request;
-  c->request.peers = (const kad_peer_id *)(void *)at;
+  c->request.peers = peers > 0 ? (const kad_peer_id *)(void *)at : NULL;
   (void)kad__bytes_keep(&at, kad__bytes(request->peers, peers));
   c->request.key = kad__bytes_keep(&at, request->key);
   c->request.value = kad__bytes_keep(&at, request->value);
@@ -305,13 +353,7 @@ int kad_service_submit(kad_service *service, kad_request_id *out,
   }
   c->callback = callback;
   c->user = user;
-  pthread_mutex_lock(&service->mutex);
-  c->id = ++service->last_id;
-  pthread_mutex_unlock(&service->mutex);
-  if (out != NULL) {
-    *out = c->id;
-  }
-  enqueue(service, c);
+  enqueue(service, c, out);
   return 0;
 }
 
@@ -322,57 +364,51 @@ void kad_service_cancel(kad_service *service, kad_request_id request) {
     return; /* the request ends by its own time-out */
   }
   c->id = request;
-  enqueue(service, c);
+  enqueue(service, c, NULL);
 }
-
-/* A caller that waits for the end of its request. */
-typedef struct waiter {
-  pthread_mutex_t mutex;
-  pthread_cond_t ended;
-  bool done;
-  int error;
-  kad_service_callback callback;
-  void *user;
-} waiter;
 
 static void on_waiter_event(void *user, const kad_event *event) {
   waiter *w = user;
   if (w->callback != NULL) {
     w->callback(w->user, event);
   }
-  if (event->type != KAD_EVENT_END) {
-    return;
+  if (event->type == KAD_EVENT_END) {
+    waiter_end(w, event->error);
   }
-  pthread_mutex_lock(&w->mutex);
-  w->done = true;
-  w->error = event->error;
-  pthread_cond_signal(&w->ended);
-  pthread_mutex_unlock(&w->mutex);
 }
 
 int kad_service_call(kad_service *service, const kad_request *request,
                      kad_service_callback callback, void *user) {
   waiter w = {.callback = callback, .user = user};
-  if (pthread_mutex_init(&w.mutex, NULL) != 0) {
-    return KAD_E_WORLD;
+  int error = waiter_init(&w);
+  if (error < 0) {
+    return error;
   }
-  if (pthread_cond_init(&w.ended, NULL) != 0) {
-    pthread_mutex_destroy(&w.mutex);
-    return KAD_E_WORLD;
+  error = kad_service_submit(service, NULL, request, on_waiter_event, &w);
+  if (error == 0) {
+    error = waiter_wait(&w);
   }
-  int error = kad_service_submit(service, NULL, request, on_waiter_event, &w);
-  pthread_mutex_lock(&w.mutex);
-  while (error == 0 && !w.done) {
-    pthread_cond_wait(&w.ended, &w.mutex);
-  }
-  pthread_mutex_unlock(&w.mutex);
-  pthread_cond_destroy(&w.ended);
-  pthread_mutex_destroy(&w.mutex);
-  return error < 0 ? error : w.error;
+  waiter_fini(&w);
+  return error;
 }
 
 void kad_service_get_status(kad_service *service, kad_node_status *out) {
   pthread_mutex_lock(&service->mutex);
   *out = service->status;
   pthread_mutex_unlock(&service->mutex);
+}
+
+int kad_service_visit(kad_service *service, kad_service_visitor visitor,
+                      void *user) {
+  waiter w = {.callback = NULL};
+  command c = {.type = VISIT, .visitor = visitor, .user = user, .waiter = &w};
+  int error = waiter_init(&w);
+  if (error < 0) {
+    return error;
+  }
+  kad__list_init(&c.link);
+  enqueue(service, &c, NULL);
+  error = waiter_wait(&w);
+  waiter_fini(&w);
+  return error;
 }

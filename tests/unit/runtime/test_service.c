@@ -491,6 +491,114 @@ static void test_status(void **state) {
   close_pair(&p);
 }
 
+/* ---- visits -------------------------------------------------------------- */
+
+typedef struct visitor {
+  size_t peers;
+  kad_request_info info;
+  size_t requests;
+  bool was_server;
+  bool is_server;
+} visitor;
+
+static void look_around(void *user, kad_node *node) {
+  visitor *v = user;
+  uint32_t bucket_cursor = 0;
+  uint64_t cursor = 0;
+  kad_bucket bucket;
+  kad_node_status status;
+  while (kad_node_next_bucket(node, &bucket_cursor, &bucket)) {
+    v->peers += bucket.entries;
+  }
+  while (kad_node_next_request(node, &cursor, &v->info)) {
+    v->requests++;
+  }
+  kad_node_get_status(node, &status);
+  v->was_server = status.server;
+  kad_node_set_mode(node, KAD_MODE_CLIENT);
+  kad_node_get_status(node, &status);
+  v->is_server = status.server;
+}
+
+/* What the node has of its own is in reach, and what is changed there takes
+ * effect. */
+static void test_visit(void **state) {
+  (void)state;
+  pair p;
+  visitor v = {.peers = 0};
+  open_pair(&p);
+  assert_ok(kad_service_visit(p.services[1], look_around, &v));
+  assert_int_equal(v.peers, 1);
+  assert_int_equal(v.requests, 0);
+  assert_true(v.was_server);
+  assert_false(v.is_server);
+  assert_ok(kad_service_visit(p.services[1], look_around, &v));
+  assert_false(v.was_server);
+  close_pair(&p);
+}
+
+static void finish_it(void *user, kad_node *node) {
+  assert_true(kad_node_finish(node, *(const kad_request_id *)user));
+}
+
+/* A request has one number, for its caller and for a visitor. Its END comes
+ * when the visitor has left. */
+static void test_visit_to_a_request(void **state) {
+  (void)state;
+  stuck s;
+  inbox b;
+  visitor v = {.peers = 0};
+  open_stuck(&s);
+  inbox_init(&b);
+  kad_request get = get_request("key");
+  kad_request_id ids[2];
+  assert_ok(kad_service_submit(s.service, &ids[0], &get, on_event, &b));
+  assert_ok(kad_service_submit(s.service, &ids[1], &get, on_event, &b));
+  assert_ok(kad_service_visit(s.service, look_around, &v));
+  assert_int_equal(v.requests, 2);
+  assert_true(v.info.id == ids[1]);
+  assert_true(v.info.waiting);
+  assert_ok(kad_service_visit(s.service, finish_it, &ids[0]));
+  await_count(&b, &b.ends, 1);
+  assert_error(KAD_E_NOT_FOUND, b.last_error);
+  kad_service_cancel(s.service, ids[1]);
+  await_count(&b, &b.ends, 2);
+  assert_int_equal(b.cancelled, 1);
+  inbox_fini(&b);
+  close_stuck(&s);
+}
+
+/* Several threads visit and call at once. */
+static void *visit_often(void *user) {
+  kad_service *service = user;
+  for (int i = 0; i < 50; i++) {
+    visitor v = {.peers = 0};
+    kad_request get = get_request("missing");
+    if (kad_service_visit(service, look_around, &v) != 0 ||
+        kad_service_call(service, &get, NULL, NULL) >= 0) {
+      return user;
+    }
+  }
+  return NULL;
+}
+
+static void test_visits_of_many(void **state) {
+  (void)state;
+  inbox life;
+  pthread_t threads[4];
+  kad_service *service = start(&life, NULL);
+  for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(pthread_create(&threads[i], NULL, visit_often, service),
+                     0);
+  }
+  for (size_t i = 0; i < 4; i++) {
+    void *failed = NULL;
+    pthread_join(threads[i], &failed);
+    assert_null(failed);
+  }
+  stop(service, &life);
+}
+
 /* The thread of the service takes no signals of the program. */
 static void test_signals(void **state) {
   (void)state;
@@ -526,6 +634,9 @@ int main(void) {
       cmocka_unit_test(test_callbacks_submit_at_the_end),
       cmocka_unit_test(test_many_threads),
       cmocka_unit_test(test_status),
+      cmocka_unit_test(test_visit),
+      cmocka_unit_test(test_visit_to_a_request),
+      cmocka_unit_test(test_visits_of_many),
       cmocka_unit_test(test_signals),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

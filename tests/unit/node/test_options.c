@@ -1,0 +1,107 @@
+/* Each public option of the DHT reaches the part that it is for, and one that
+ * is 0 leaves the default. */
+#include "node/node_internal.h"
+#include "support.h"
+
+static void test_nothing_is_the_default(void **state) {
+  (void)state;
+  static const kad_dht_options none;
+  kad__dht_config before;
+  kad__dht_config after;
+  kad__dht_config_default(&before);
+  kad__dht_config_default(&after);
+  kad__node_dht_options(&after, &none);
+  assert_int_equal(after.bucket_size, 20);
+  assert_int_equal(after.replication, 20);
+  assert_int_equal(after.parallelism, 10);
+  assert_int_equal(after.caching, 1);
+  assert_true(after.query_timeout == before.query_timeout);
+  assert_true(after.peer_timeout == 10 * KAD_SECOND);
+  assert_true(after.pending_timeout == KAD_MINUTE);
+  assert_true(after.record_ttl == 48 * KAD_HOUR);
+  assert_true(after.provider_ttl == 48 * KAD_HOUR);
+  assert_true(after.replication_interval == KAD_HOUR);
+  assert_true(after.publication_interval == 22 * KAD_HOUR);
+  assert_true(after.provider_publication_interval == 22 * KAD_HOUR);
+  assert_true(after.bootstrap_interval == 5 * KAD_MINUTE);
+  assert_true(after.bootstrap_throttle == 500 * KAD_MILLISECOND);
+  assert_false(after.disjoint_paths || after.manual_inserts ||
+               after.trust_peers || after.optimistic_provide);
+  kad__kad_config streams;
+  kad__kad_config_default(&streams);
+  kad__node_kad_options(&streams, &none);
+  assert_int_equal(streams.max_request, 64 * 1024);
+  assert_int_equal(streams.max_reply, 4 * 1024 * 1024);
+  assert_true(streams.idle_timeout == KAD_MINUTE);
+}
+
+static void test_each_arrives(void **state) {
+  (void)state;
+  const kad_dht_options options = {
+      .bucket_size = 1,
+      .replication = 2,
+      .parallelism = 3,
+      .disjoint_paths = true,
+      .query_timeout = 4,
+      .peer_timeout = 5,
+      .pending_timeout = 6,
+      .caching = 7,
+      .record_ttl = 8,
+      .provider_ttl = KAD_TIME_NEVER,
+      .replication_interval = 10,
+      .publication_interval = 11,
+      .provider_publication_interval = 12,
+      .bootstrap_interval = 13,
+      .bootstrap_throttle = 14,
+      .manual_inserts = true,
+      .trust_peers = true,
+      .optimistic_provide = true,
+      .max_request = 15,
+      .max_reply = 16,
+      .stream_timeout = 17,
+  };
+  kad__dht_config dht;
+  kad__dht_config_default(&dht);
+  kad__node_dht_options(&dht, &options);
+  assert_int_equal(dht.bucket_size, 1);
+  assert_int_equal(dht.replication, 2);
+  assert_int_equal(dht.parallelism, 3);
+  assert_true(dht.query_timeout == 4);
+  assert_true(dht.peer_timeout == 5);
+  assert_true(dht.pending_timeout == 6);
+  assert_int_equal(dht.caching, 7);
+  assert_true(dht.record_ttl == 8);
+  assert_true(dht.provider_ttl == KAD_TIME_NEVER);
+  assert_true(dht.replication_interval == 10);
+  assert_true(dht.publication_interval == 11);
+  assert_true(dht.provider_publication_interval == 12);
+  assert_true(dht.bootstrap_interval == 13);
+  assert_true(dht.bootstrap_throttle == 14);
+  assert_true(dht.disjoint_paths && dht.manual_inserts && dht.trust_peers &&
+              dht.optimistic_provide);
+  kad__kad_config streams;
+  kad__kad_config_default(&streams);
+  kad__node_kad_options(&streams, &options);
+  assert_int_equal(streams.max_request, 15);
+  assert_int_equal(streams.max_reply, 16);
+  assert_true(streams.idle_timeout == 17);
+}
+
+/* Where 0 would mean something, a flag says it. */
+static void test_no_caching(void **state) {
+  (void)state;
+  const kad_dht_options options = {.caching = 7, .no_caching = true};
+  kad__dht_config dht;
+  kad__dht_config_default(&dht);
+  kad__node_dht_options(&dht, &options);
+  assert_int_equal(dht.caching, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_nothing_is_the_default),
+      cmocka_unit_test(test_each_arrives),
+      cmocka_unit_test(test_no_caching),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
