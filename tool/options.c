@@ -44,6 +44,21 @@ static bool read_key_type(tool_options *o, const char *value) {
   return false;
 }
 
+/* A file of that kind has 95 bytes at most. */
+static bool read_network_key(tool_options *o, const char *value) {
+  uint8_t text[256];
+  FILE *file = fopen(value, "rb");
+  if (file == NULL) {
+    return false;
+  }
+  size_t len = fread(text, 1, sizeof(text), file);
+  fclose(file);
+  o->has_network_key =
+      kad_network_key_parse(o->network_key, (kad_bytes){text, len}) == 0;
+  explicit_bzero(text, sizeof(text));
+  return o->has_network_key;
+}
+
 static bool read_security(tool_options *o, const char *value) {
   static const struct {
     const char *name;
@@ -255,6 +270,8 @@ static const spec specs[] = {
     {"--security", "LIST",
      "noise or tls, or both in order of preference (either; dial with noise)",
      TOOL_TAKES_NETWORK, read_security},
+    {"--swarm-key", "FILE", "the key of a private network (swarm.key)",
+     TOOL_TAKES_NETWORK, read_network_key},
     {"--listen", "ADDRESS", "listen there (repeatable)", TOOL_TAKES_LISTEN,
      read_listen},
     {"--announce", "ADDRESS", "tell others this address, too (repeatable)",

@@ -47,6 +47,8 @@ typedef struct tool_options {
   size_t to_count;
   bool no_autonat;
   uint8_t security[KAD_SECURITY_COUNT];
+  uint8_t network_key[KAD_NETWORK_KEY_LEN];
+  bool has_network_key;
   kad_key_type key_type;
   bool has_key_type;
   bool decode;

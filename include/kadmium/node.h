@@ -40,6 +40,16 @@ typedef enum kad_security {
 /** How many there are to choose from. */
 #define KAD_SECURITY_COUNT 2
 
+/** Length of the key of a private network. */
+#define KAD_NETWORK_KEY_LEN 32
+
+/**
+ * Reads what stands in a `swarm.key` file, in base16, base64 or as it is. Keep
+ * both secret. KAD_E_KEY: malformed.
+ */
+KAD_API int kad_network_key_parse(uint8_t out[KAD_NETWORK_KEY_LEN],
+                                  kad_bytes text);
+
 /** The protocol of IPFS's public DHT, which is the default. */
 #define KAD_PROTOCOL_IPFS "/ipfs/kad/1.0.0"
 
@@ -95,6 +105,9 @@ typedef struct kad_node_options {
    * to them, which all know and which costs least. With one a dial takes a
    * round trip less than with two. */
   uint8_t security[KAD_SECURITY_COUNT];
+  /** The key of a private network, KAD_NETWORK_KEY_LEN bytes, see
+   * kad_network_key_parse: only who has it can connect. NULL: a public one. */
+  const uint8_t *network_key;
 } kad_node_options;
 
 #ifdef __cplusplus
@@ -115,7 +128,8 @@ static inline kad_node_options kad_node_options_init(void) {
  *
  * KAD_E_INVALID_ARGUMENT: an option makes no sense (a name without '/').
  * KAD_E_MULTIADDR: one of the addresses is malformed.
- * KAD_E_UNSUPPORTED: one that we cannot listen on.
+ * KAD_E_UNSUPPORTED: one that we cannot listen on; a network key, in a build
+ * without libsodium.
  * KAD_E_NO_MEMORY, KAD_E_CRYPTO, KAD_E_WORLD.
  */
 KAD_API int kad_node_new(kad_node **out, const kad_node_options *options);

@@ -30,6 +30,14 @@ static void apply(const kad__pnet *p, const kad__pnet_stream *s, uint8_t *data,
 }
 #endif
 
+bool kad__pnet_supported(void) {
+#ifdef KADMIUM_PNET
+  return true;
+#else
+  return false;
+#endif
+}
+
 /* Up to the end of the block that was begun. */
 static size_t apply_rest(const kad__pnet *p, const kad__pnet_stream *s,
                          uint8_t *data, size_t len) {
@@ -59,9 +67,9 @@ static void cross(const kad__pnet *p, kad__pnet_stream *s, uint8_t *data,
 
 int kad__pnet_new(kad__pnet **out, const kad_allocator *allocator,
                   const uint8_t key[KAD__PNET_KEY_LEN], kad_random *random) {
-#ifndef KADMIUM_PNET
-  return KAD_E_UNSUPPORTED;
-#endif
+  if (!kad__pnet_supported()) {
+    return KAD_E_UNSUPPORTED;
+  }
   kad__pnet *p = kad__calloc(allocator, 1, sizeof(*p));
   if (p == NULL) {
     return KAD_E_NO_MEMORY;

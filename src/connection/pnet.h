@@ -26,6 +26,9 @@ typedef struct kad__pnet {
   kad__pnet_stream receive;
 } kad__pnet;
 
+/* False in a build without libsodium. */
+bool kad__pnet_supported(void);
+
 /* KAD_E_UNSUPPORTED in a build without libsodium. `*out` is yours to free,
  * KAD_E_NO_MEMORY. */
 int kad__pnet_new(kad__pnet **out, const kad_allocator *allocator,

@@ -120,6 +120,7 @@ static int make_swarm(kad__node *node, const kad__node_config *config,
   swarm.max_connections = config->max_connections;
   swarm.max_memory = config->max_connections * MEMORY_PER_CONNECTION;
   memcpy(swarm.protocols, config->security, sizeof(swarm.protocols));
+  swarm.network_key = config->network_key;
   return kad__swarm_new(&node->swarm, &swarm, now);
 }
 

@@ -35,6 +35,7 @@ typedef struct kad__node_config {
   bool review_records;
   bool no_autonat;
   uint8_t security[KAD__SECURITY_PROTOCOLS]; /* kad_security */
+  const uint8_t *network_key;                /* NULL: a public network */
   kad__store *store;   /* borrowed, outlives the node; NULL: in memory */
   kad_dht_options dht; /* its list of validators is copied */
 } kad__node_config;

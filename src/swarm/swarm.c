@@ -52,6 +52,9 @@ int kad__swarm_new(kad__swarm **out, const kad__swarm_config *config,
       config->max_dials_per_peer == 0) {
     return KAD_E_INVALID_ARGUMENT;
   }
+  if (config->network_key != NULL && !kad__pnet_supported()) {
+    return KAD_E_UNSUPPORTED;
+  }
   kad__swarm *s = kad__calloc(config->allocator, 1, sizeof(*s));
   if (s == NULL) {
     return KAD_E_NO_MEMORY;
@@ -76,6 +79,10 @@ int kad__swarm_new(kad__swarm **out, const kad__swarm_config *config,
                                .upgrade_timeout = config->upgrade_timeout};
   memcpy(s->connection_config.protocols, config->protocols,
          sizeof(config->protocols));
+  if (config->network_key != NULL) {
+    memcpy(s->network_key, config->network_key, sizeof(s->network_key));
+    s->connection_config.network_key = s->network_key;
+  }
   *out = s;
   return 0;
 }
@@ -158,6 +165,7 @@ void kad__swarm_free(kad__swarm *s) {
   kad__heap_fini(&s->dial_timers, &s->allocator);
   kad__buffer_fini(&s->scratch, &s->allocator);
   kad_allocator allocator = s->allocator;
+  kad__wipe(s->network_key, sizeof(s->network_key));
   kad__release(&allocator, s);
 }
 

@@ -40,7 +40,9 @@ typedef struct kad__swarm_config {
   uint32_t max_dials;          /* channels being opened at once (160) */
   uint32_t max_dials_per_peer; /* 8 */
   size_t max_memory;           /* sum of what connections are charged */
-  uint8_t protocols[KAD__SECURITY_PROTOCOLS]; /* of kad__connection_config */
+  /* The next two as in kad__connection_config; the key is copied. */
+  uint8_t protocols[KAD__SECURITY_PROTOCOLS];
+  const uint8_t *network_key;
 } kad__swarm_config;
 
 void kad__swarm_config_default(kad__swarm_config *config);

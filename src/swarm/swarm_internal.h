@@ -12,6 +12,8 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "connection/noise_crypto.h"
+#include "connection/pnet.h"
 #include "kadmium/key.h"
 #include "kadmium/multiaddr.h"
 #include "kadmium/random.h"
@@ -267,6 +269,7 @@ struct kad__swarm {
   kad_time now; /* the latest that was told */
   kad__security *security;
   kad__connection_config connection_config;
+  uint8_t network_key[KAD__PNET_KEY_LEN]; /* when the config has one */
   kad__peerstore *peerstore;
   kad__backoff backoff;
   kad__ids ids;

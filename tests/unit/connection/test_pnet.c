@@ -1,6 +1,7 @@
 /* Private networks: the stream, and connections inside it. */
 #include "connection/pnet.h"
 #include "ends.h"
+#include "kadmium/node.h"
 
 static const uint8_t key[KAD__PNET_KEY_LEN] = {1, 2, 3, 4};
 static const uint8_t other_key[KAD__PNET_KEY_LEN] = {1, 2, 3, 5};
@@ -120,6 +121,44 @@ static void test_other_networks(void **state) {
   }
 }
 
+static void test_key_file(void **state) {
+  (void)state;
+#define DIGITS \
+  "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+#define HEAD "/key/swarm/psk/1.0.0/"
+  const struct {
+    const char *text;
+    int error;
+  } cases[] = {
+      {HEAD "\n/base16/\n" DIGITS, 0},
+      {HEAD "\n/base16/\n" DIGITS "\n", 0},
+      {HEAD "\r\n/base16/\r\n" DIGITS "\r\n", 0},
+      {HEAD "\n/base64/\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", 0},
+      {"", KAD_E_KEY},
+      {HEAD, KAD_E_KEY},
+      {HEAD "\n/base16/\n", KAD_E_KEY},
+      {HEAD "\n/base16/\n" DIGITS "00", KAD_E_KEY},
+      {HEAD "\n/base16/\n0001", KAD_E_KEY},
+      {HEAD "\n/base58/\n" DIGITS, KAD_E_KEY},
+      {HEAD "\n/bin/\n" DIGITS, KAD_E_KEY},
+      {"/key/swarm/psk/2.0.0/\n/base16/\n" DIGITS, KAD_E_KEY},
+      {HEAD "\n/base64/\n-AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+       KAD_E_KEY},
+  };
+  for (size_t i = 0; i < KAD__COUNT(cases); i++) {
+    uint8_t out[KAD_NETWORK_KEY_LEN];
+    assert_error(cases[i].error,
+                 kad_network_key_parse(out, kad__bytes_of(cases[i].text)));
+    if (cases[i].error == 0) {
+      assert_bytes_equal(kad__bytes(out, sizeof(out)), test_hex(DIGITS));
+    }
+  }
+  uint8_t out[KAD_NETWORK_KEY_LEN];
+  char binary[] = HEAD "\n/bin/\n0123456789abcdef0123456789abcdef";
+  assert_ok(kad_network_key_parse(out, kad__bytes_of(binary)));
+  assert_memory_equal(out, "0123456789abcdef0123456789abcdef", sizeof(out));
+}
+
 static void test_allocations(void **state) {
   (void)state;
   test_ends f;
@@ -143,6 +182,7 @@ int main(void) {
       cmocka_unit_test(test_cuts),
       cmocka_unit_test(test_connections),
       cmocka_unit_test(test_tells_nothing),
+      cmocka_unit_test(test_key_file),
       cmocka_unit_test(test_other_networks),
       cmocka_unit_test(test_allocations),
   };
