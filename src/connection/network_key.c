@@ -36,7 +36,7 @@ static char url_digit(uint8_t c) {
   if (c == '+') {
     return '-';
   }
-  return c == '/' ? '_' : (char)c;
+  return (char)(c == '/' ? '_' : c);
 }
 
 static int decode_base64(uint8_t *out, kad_bytes text) {
