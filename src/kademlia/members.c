@@ -13,6 +13,7 @@
 /* Answers of others within this time show that we are on the network. */
 #define ONLINE_PROOF KAD_MINUTE
 #define UPKEEP_FAILED (15 * KAD_SECOND)
+#define UPKEEP_WAITING KAD_SECOND
 
 /* ---- memory of peers outside the table ---------------------------------- */
 
@@ -224,7 +225,7 @@ void kad__member_answered(kad__dht *dht, kad__peer peer, bool blank,
     item->failures = 0;
     item->at = 0;
     item->flags &= (uint8_t) ~(KAD__RECENT_PROBED | KAD__RECENT_UNSUPPORTED |
-                               KAD__RECENT_MUTE);
+                               KAD__RECENT_MUTE | KAD__RECENT_WAITS);
   }
   if (item != NULL &&
       (entry != NULL || (item->flags == 0 && item->value == 0))) {
@@ -402,14 +403,21 @@ static int confirm_outside(kad__dht *dht, kad__peer peer, kad_bytes address,
   return 0;
 }
 
-/* The answer to a call that is under way proves as much as a probe. */
+/* The answer to a call that is under way proves as much as a probe. Who comes
+ * while as many are probed as may be waits: it may not come again for long. */
 static void verify(kad__dht *dht, kad__peer peer, kad_time now) {
   kad__recent_item *item = recent_of(dht, peer);
-  if (item != NULL && !has_passed(item) &&
-      (item->flags & KAD__RECENT_PROBED) == 0 && !kad__call_awaits(dht, peer) &&
-      kad__call_probe(dht, peer, now)) {
-    item->flags |= KAD__RECENT_PROBED;
+  if (item == NULL || has_passed(item) ||
+      (item->flags & KAD__RECENT_PROBED) != 0 || kad__call_awaits(dht, peer)) {
+    return;
   }
+  if (kad__call_probe(dht, peer, now)) {
+    item->flags |= KAD__RECENT_PROBED;
+    return;
+  }
+  item->flags |= KAD__RECENT_WAITS;
+  dht->next_upkeep =
+      kad__time_min(dht->next_upkeep, kad__time_add(now, UPKEEP_WAITING));
 }
 
 /* False where it would be turned away: asking it first would be in vain, and
@@ -674,9 +682,29 @@ static bool needs_probe(const kad__dht *dht, const kad__entry *entry,
   return now >= kad__time_add(seen, dht->config.liveness_interval);
 }
 
+/* Those that came while there was no probe for them; true if some still wait.
+ */
+static bool verify_waiting(kad__dht *dht, kad_time now) {
+  bool wait = false;
+  for (uint32_t i = 0; i < dht->recent.len; i++) {
+    kad__recent_item *item = &dht->recent.items[i];
+    if ((item->flags & KAD__RECENT_WAITS) == 0) {
+      continue;
+    }
+    item->flags &= (uint8_t)~KAD__RECENT_WAITS;
+    if (is_confirmed(dht, item) && item->failures == 0 &&
+        has_place(dht, (kad__peer)item->key, item->value)) {
+      verify(dht, (kad__peer)item->key, now);
+    }
+    wait = wait || (item->flags & KAD__RECENT_WAITS) != 0;
+  }
+  return wait;
+}
+
 /* Probes those that are silent; returns when to look again. */
 static kad_time upkeep(kad__dht *dht, kad_time now) {
   bool failed = false;
+  bool waiting = verify_waiting(dht, now);
   for (uint32_t i = 0; i < dht->table.bucket_count; i++) {
     kad__bucket *b = &dht->table.buckets[i];
     for (uint32_t j = 0; j < b->count; j++) {
@@ -685,6 +713,9 @@ static kad_time upkeep(kad__dht *dht, kad_time now) {
         probe_entry(dht, &b->entries[j], now);
       }
     }
+  }
+  if (waiting) {
+    return kad__time_add(now, UPKEEP_WAITING);
   }
   if (dht->table.size == 0) {
     return KAD_TIME_NEVER;

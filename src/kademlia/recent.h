@@ -13,7 +13,8 @@ enum kad__recent_flag {
   KAD__RECENT_PROBED = 2,      /* a probe is on its way */
   KAD__RECENT_UNSUPPORTED = 4, /* does not speak our protocol */
   KAD__RECENT_PASSED = 8,      /* a lookup on several paths came by it */
-  KAD__RECENT_MUTE = 16        /* took our last call and did not answer */
+  KAD__RECENT_MUTE = 16,       /* took our last call and did not answer */
+  KAD__RECENT_WAITS = 32       /* for its probe, until others are over */
 };
 
 typedef struct kad__recent_item {
