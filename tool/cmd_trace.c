@@ -108,10 +108,11 @@ static int run(const tool_options *options, const kad_request *request) {
     return TOOL_INTERRUPTED;
   }
   if (!session.out.json) {
-    printf("%s: %u asked, %u answered, %u failed, %u hops, %.1f ms\n",
-           tool_result_name(result, end.error), end.statistics.requests,
-           end.statistics.successes, end.statistics.failures,
-           end.statistics.hops, tool_ms(end.statistics.elapsed));
+    printf("%s, %s: %u asked, %u answered, %u failed, %u hops, %.1f ms\n",
+           tool_result_name(result, end.error), tool_ending_name(end.ending),
+           end.statistics.requests, end.statistics.successes,
+           end.statistics.failures, end.statistics.hops,
+           tool_ms(end.statistics.elapsed));
   }
   status = tool_session_end(&session, &end, "tracing");
   tool_session_close(&session);

@@ -221,15 +221,27 @@ static json_t *peer_event(const char *type, const kad_event *event) {
                    "addrs", addresses_json(event->addresses));
 }
 
+const char *tool_ending_name(kad_lookup_ending ending) {
+  static const char *const names[] = {"none",      "converged", "starved",
+                                      "satisfied", "timed-out", "finished"};
+  return (size_t)ending < sizeof(names) / sizeof(names[0]) ? names[ending]
+                                                           : "?";
+}
+
 static json_t *end_event(const kad_event *event) {
   char name[32];
   const kad_statistics *s = &event->statistics;
-  return json_pack(
+  json_t *object = json_pack(
       "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "type", "end", "result",
       tool_result_name(name, event->error), "requests", (json_int_t)s->requests,
       "successes", (json_int_t)s->successes, "failures",
       (json_int_t)s->failures, "hops", (json_int_t)s->hops, "stored",
       (json_int_t)s->stored, "elapsed_ms", ms_json(s->elapsed));
+  if (object != NULL && event->ending != KAD_LOOKUP_NONE) {
+    json_object_set_new(object, "ended",
+                        json_string(tool_ending_name(event->ending)));
+  }
+  return object;
 }
 
 static json_t *error_event(const char *type, const kad_event *event) {

@@ -53,6 +53,8 @@ int tool_exit_status(int error);
 
 /* "ok" or the error's name in lower case, static for as long as `out`. */
 const char *tool_result_name(char out[32], int error);
+/* Why a look-up ended, in one word. */
+const char *tool_ending_name(kad_lookup_ending ending);
 
 /* The text of an address in `out`. */
 const char *tool_address_text(char out[KAD_MULTIADDR_TEXT_MAX],

@@ -120,6 +120,16 @@ typedef struct kad_statistics {
   kad_time elapsed;   /**< from the start of the request */
 } kad_statistics;
 
+/** Why a look-up ended. */
+typedef enum kad_lookup_ending {
+  KAD_LOOKUP_NONE,      /**< there was none, or it has not */
+  KAD_LOOKUP_CONVERGED, /**< the closest peers have answered */
+  KAD_LOOKUP_STARVED,   /**< nobody was left to ask, and fewer have answered */
+  KAD_LOOKUP_SATISFIED, /**< it had what was wanted: quorum, count, the peer */
+  KAD_LOOKUP_TIMED_OUT,
+  KAD_LOOKUP_FINISHED /**< by the owner: kad_node_finish, kad_node_cancel */
+} kad_lookup_ending;
+
 typedef enum kad_event_type {
   /* Results of a request. */
   KAD_EVENT_PEER,     /**< peer, addresses */
@@ -130,8 +140,8 @@ typedef enum kad_event_type {
   KAD_EVENT_PROGRESS, /**< of a bootstrap: key: what was looked up; count: steps
                          that are left, at most; error: it ran out of time, and
                          the next step follows all the same */
-  KAD_EVENT_END,      /**< error, statistics; count: results; the request is
-                         over */
+  KAD_EVENT_END,      /**< error, statistics; count: results; ending: of the
+                         look-up, if there was one; the request is over */
   /* The life of the node. */
   KAD_EVENT_LISTENING,     /**< addresses: all we listen on, with /p2p/ID */
   KAD_EVENT_LISTEN_FAILED, /**< addresses, error */
@@ -142,7 +152,7 @@ typedef enum kad_event_type {
   KAD_EVENT_IDENTIFIED,    /**< peer, addresses, agent, protocols, observed */
   KAD_EVENT_MODE,          /**< server: what the node now is */
   KAD_EVENT_UPKEEP, /**< operation (KAD_PUT, KAD_PROVIDE: published again;
-                       KAD_BOOTSTRAP: the table refreshed), key, error,
+                       KAD_BOOTSTRAP: the table refreshed), key, error, ending,
                        statistics: what the node did by itself */
   /* The routing table and its callers. */
   KAD_EVENT_ROUTING_ADDED,    /**< peer, addresses, bucket; evicted */
@@ -196,6 +206,7 @@ typedef struct kad_event {
   kad_operation operation; /**< of the request */
   uint64_t token;          /**< names what waits for your verdict */
   uint32_t found;          /**< records or providers in our answer */
+  kad_lookup_ending ending;
 } kad_event;
 
 /**

@@ -293,6 +293,16 @@ typedef struct kad__query_stats {
   kad_time end; /* of the last event */
 } kad__query_stats;
 
+/* Why a lookup ended. */
+typedef enum kad__lookup_ending {
+  KAD__ENDING_NONE,      /* it did not, or there was none */
+  KAD__ENDING_CONVERGED, /* the closest have answered */
+  KAD__ENDING_STARVED,   /* nobody was left to ask, and fewer answered */
+  KAD__ENDING_SATISFIED, /* it had what was wanted */
+  KAD__ENDING_TIMED_OUT,
+  KAD__ENDING_FINISHED /* by the owner */
+} kad__lookup_ending;
+
 typedef enum kad__query_kind {
   KAD__QUERY_CLOSEST,
   KAD__QUERY_FIND_PEER,
@@ -352,7 +362,8 @@ typedef struct kad__dht_event {
   kad__wire_record record;
   bool best; /* RECORD_FOUND: none before it was better */
   uint32_t closer;
-  uint32_t told; /* INBOUND: records or providers in our answer */
+  uint32_t told;             /* INBOUND: records or providers in our answer */
+  kad__lookup_ending ending; /* QUERY_ENDED: of its lookup, the last of many */
   uint32_t hops;
 } kad__dht_event;
 

@@ -97,6 +97,7 @@ void kad__query_report(kad__dht *dht, kad__query *q, int error, kad_time now) {
   node->event.error = error;
   node->event.stats = q->stats;
   node->event.stored = q->stored;
+  node->event.ending = q->ending;
   node->event.step = ++q->steps;
   if (q->kind == KAD__QUERY_GET && q->value != NULL) {
     q->value->refs++;
@@ -240,12 +241,29 @@ static void spread_over(kad__dht *dht, kad__query *q, kad_time now) {
   kad__query_end(dht, q, spread_enough(q) ? 0 : error, now);
 }
 
+static kad__lookup_ending ending_of(const kad__query *q) {
+  const kad__candidate *results[KAD__RESULTS_MAX];
+  if (q->error == KAD_E_TIMEOUT) {
+    return KAD__ENDING_TIMED_OUT;
+  }
+  if (q->error != 0) {
+    return KAD__ENDING_FINISHED;
+  }
+  if (kad__query_satisfied(q)) {
+    return KAD__ENDING_SATISFIED;
+  }
+  uint32_t wanted = q->lookup.config.results;
+  bool enough = kad__lookup_results(&q->lookup, results, wanted) >= wanted;
+  return enough ? KAD__ENDING_CONVERGED : KAD__ENDING_STARVED;
+}
+
 /* False when the query is gone. */
 static bool phase_over(kad__dht *dht, kad__query *q, kad_time now) {
   if (q->phase == KAD__PHASE_SPREAD) {
     spread_over(dht, q, now);
     return false;
   }
+  q->ending = ending_of(q);
   return kad__query_class_of(q->kind)->found(dht, q, now);
 }
 

@@ -109,6 +109,7 @@ struct kad__query {
   kad__query_id id;
   kad__query_kind kind;
   kad__query_phase phase;
+  kad__lookup_ending ending;
   bool reported; /* its last event is queued */
   bool traced;
   bool tells_peers;     /* see kad__dht_tell_peers */

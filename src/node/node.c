@@ -524,6 +524,7 @@ static void report_upkeep(kad__node *node, const kad__dht_event *event) {
   kad_event out = {.type = KAD_EVENT_UPKEEP,
                    .error = event->error,
                    .key = event->key,
+                   .ending = kad__node_ending(0, event),
                    .statistics = kad__node_statistics(event)};
   switch (event->kind) {
     case KAD__QUERY_REPUBLISH:

@@ -82,6 +82,7 @@ void kad__requests_pong(kad__node *node, const kad__ping_event *event,
 bool kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
                              kad_time now);
 kad_statistics kad__node_statistics(const kad__dht_event *event);
+kad_lookup_ending kad__node_ending(int cause, const kad__dht_event *event);
 /* The node has joined: those that waited start. */
 void kad__requests_joined(kad__node *node, kad_time now);
 /* Nobody can be reached: those that waited end with `error`. */

@@ -9,7 +9,6 @@
 #include "kadmium/multiaddr.h"
 #include "node/requests_internal.h"
 #include "node/routing.h"
-#include "wire/addresses.h"
 
 static kad__request *from_link(kad__list *link) {
   return KAD__CONTAINER(link, kad__request, link);
@@ -25,15 +24,15 @@ static void stop_waiting(kad__node *node, kad__request *r) {
   r->state = KAD__REQUEST_WAITING;
 }
 
-/* An event of a request: numbered. */
-static void emit(kad__node *node, kad__request *r, kad_event *event) {
+void kad__request_emit(kad__node *node, kad__request *r, kad_event *event) {
   event->request = r->id;
   event->operation = r->request.operation;
   event->step = ++r->step;
   kad__node_emit(node, event);
 }
 
-static void end(kad__node *node, kad__request *r, int error, kad_time now) {
+void kad__request_end(kad__node *node, kad__request *r, int error,
+                      kad_time now) {
   stop_waiting(node, r);
   kad__list_unlink(&r->in_order);
   kad__map_remove(&node->requests.all, &r->by_id);
@@ -44,6 +43,7 @@ static void end(kad__node *node, kad__request *r, int error, kad_time now) {
                      .error = r->cause != 0 ? r->cause : error,
                      .statistics = r->statistics,
                      .count = r->results,
+                     .ending = r->ending,
                      .operation = r->request.operation,
                      .step = r->step + 1,
                      .last = true};
@@ -150,7 +150,7 @@ static int start_query(kad__node *node, kad__query_id *query,
 static int start_querying(kad__node *node, kad__request *r, kad_time now) {
   if (r->request.operation == KAD_STOP_PROVIDING) {
     kad__dht_stop_providing(node->dht, r->request.key);
-    end(node, r, 0, now);
+    kad__request_end(node, r, 0, now);
     return 0;
   }
   kad__query_id query = 0;
@@ -174,7 +174,7 @@ static void report_peer(kad__node *node, kad__request *r,
   kad_event event = {
       .type = KAD_EVENT_PEER, .peer = *peer, .addresses = addresses};
   r->results++;
-  emit(node, r, &event);
+  kad__request_emit(node, r, &event);
 }
 
 static int ping_again(kad__node *node, kad__request *r, kad_time now) {
@@ -196,7 +196,7 @@ static void connected(kad__node *node, kad__request *r, kad__id connection,
     r->state = KAD__REQUEST_WAITING;
     int error = ping_again(node, r, now);
     if (error < 0) {
-      end(node, r, error, now);
+      kad__request_end(node, r, error, now);
     }
     return;
   }
@@ -212,7 +212,7 @@ static bool report_connected(kad__node *node, kad__request *r, kad_time now) {
       kad__peerstore_addresses(kad__swarm_peerstore(node->swarm),
                                &r->request.peer, list, sizeof(list), now);
   report_peer(node, r, &r->request.peer, kad__bytes(list, len));
-  end(node, r, 0, now);
+  kad__request_end(node, r, 0, now);
   return true;
 }
 
@@ -407,7 +407,7 @@ static void stop(kad__node *node, kad__request *r, int cause, kad_time now) {
       kad__dht_finish(node->dht, r->wait.id, now)) {
     return;
   }
-  end(node, r, cause, now);
+  kad__request_end(node, r, cause, now);
 }
 
 kad__request *kad__request_find(const kad__node *node, kad_request_id id) {
@@ -425,21 +425,6 @@ bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now) {
   return true;
 }
 
-/* What a request ends with that its owner has finished. */
-static int finished_with(const kad__request *r) {
-  switch (r->request.operation) {
-    case KAD_PUT:
-    case KAD_PUT_TO:
-      return KAD_E_QUORUM;
-    case KAD_PROVIDE:
-      return r->statistics.stored > 0 ? 0 : KAD_E_QUORUM;
-    case KAD_BOOTSTRAP:
-      return 0;
-    default:
-      return r->results > 0 ? 0 : KAD_E_NOT_FOUND;
-  }
-}
-
 bool kad__node_finish(kad__node *node, kad_request_id request, kad_time now) {
   kad__request *r = kad__request_find(node, request);
   if (r == NULL) {
@@ -448,7 +433,7 @@ bool kad__node_finish(kad__node *node, kad_request_id request, kad_time now) {
   r->finishing = true;
   if (r->state != KAD__REQUEST_QUERYING ||
       !kad__dht_finish(node->dht, r->wait.id, now)) {
-    end(node, r, finished_with(r), now);
+    kad__request_end(node, r, kad__request_finished(r), now);
   }
   return true;
 }
@@ -466,7 +451,7 @@ void kad__requests_joined(kad__node *node, kad_time now) {
     kad__request *r = from_link(link);
     int error = start_querying(node, r, now);
     if (error < 0) {
-      end(node, r, error, now);
+      kad__request_end(node, r, error, now);
     }
   }
 }
@@ -474,7 +459,7 @@ void kad__requests_joined(kad__node *node, kad_time now) {
 void kad__requests_refuse(kad__node *node, int error, kad_time now) {
   kad__list *link;
   while ((link = kad__list_take(&node->requests.waiting)) != NULL) {
-    end(node, from_link(link), error, now);
+    kad__request_end(node, from_link(link), error, now);
   }
 }
 
@@ -505,7 +490,8 @@ void kad__requests_swarm_event(kad__node *node, const kad__swarm_event *event,
     if (event->type == KAD__SWARM_CONNECTED) {
       connected(node, r, event->connection, &event->peer, now);
     } else {
-      end(node, r, event->error == 0 ? KAD_E_CLOSED : event->error, now);
+      kad__request_end(node, r, event->error == 0 ? KAD_E_CLOSED : event->error,
+                       now);
     }
   }
 }
@@ -530,147 +516,22 @@ void kad__requests_pong(kad__node *node, const kad__ping_event *ping,
   stop_waiting(node, r);
   if (ping->type == KAD__PING_FAILED) {
     r->statistics.failures++;
-    end(node, r, ping->error, now);
+    kad__request_end(node, r, ping->error, now);
     return;
   }
   r->statistics.successes++;
   r->results++;
   kad_event event = {
       .type = KAD_EVENT_PONG, .peer = ping->peer, .round_trip = ping->rtt};
-  emit(node, r, &event);
+  kad__request_emit(node, r, &event);
   if (--r->request.count == 0) {
-    end(node, r, 0, now);
+    kad__request_end(node, r, 0, now);
     return;
   }
   int error = ping_again(node, r, now);
   if (error < 0) {
-    end(node, r, error, now);
+    kad__request_end(node, r, error, now);
   }
-}
-
-kad_statistics kad__node_statistics(const kad__dht_event *event) {
-  return (kad_statistics){.requests = event->stats.requests,
-                          .successes = event->stats.successes,
-                          .failures = event->stats.failures,
-                          .hops = event->stats.hops,
-                          .stored = event->stored,
-                          .elapsed = event->stats.end - event->stats.start};
-}
-
-static void query_ended(kad__node *node, kad__request *r,
-                        const kad__dht_event *event, kad_time now) {
-  r->statistics = kad__node_statistics(event);
-  int error = event->error;
-  if (r->finishing && error == KAD_E_CANCELLED) {
-    error = finished_with(r);
-  }
-  end(node, r, error, now);
-}
-
-/* Where a query ended is no result of it. */
-static bool is_result(const kad__request *r, kad_event_type type) {
-  kad_operation operation = r->request.operation;
-  if (type == KAD_EVENT_PEER) {
-    return operation == KAD_FIND_PEER || operation == KAD_CLOSEST;
-  }
-  return type != KAD_EVENT_PROGRESS;
-}
-
-static void query_progressed(kad__node *node, kad_event_type type,
-                             kad__request *r, const kad__dht_event *event) {
-  uint8_t own[KAD__OWN_ADDRESSES_MAX];
-  kad_event out = {.type = type,
-                   .error = event->error,
-                   .addresses = event->peer.addresses,
-                   .key = event->key,
-                   .value = event->record.value,
-                   .best = event->best,
-                   .count = event->remaining};
-  if (type == KAD_EVENT_VALUE) {
-    out.key = event->record.key;
-    out.ttl = event->record.ttl;
-    (void)kad__node_peer_id(&out.publisher, event->record.publisher);
-    out.addresses = kad__bytes(NULL, 0);
-  }
-  (void)kad__node_peer_id(&out.peer, event->peer.id);
-  r->results += is_result(r, type);
-  if (type == KAD_EVENT_PROVIDER && out.addresses.len == 0 &&
-      kad_peer_id_equal(&out.peer, kad__node_id(node))) {
-    out.addresses = kad__bytes(own, kad__node_own_list(node, own, sizeof(own)));
-  }
-  emit(node, r, &out);
-}
-
-/* Whom the owner looked for will be named by its id alone in what follows. */
-static void remember_addresses(kad__node *node, const kad__dht_event *event,
-                               kad_time now) {
-  kad_peer_id peer;
-  kad_bytes rest = event->peer.addresses;
-  kad_bytes address;
-  if (!kad__node_peer_id(&peer, event->peer.id)) {
-    return;
-  }
-  while (kad__addresses_next(&rest, &address)) {
-    (void)kad__peerstore_add(kad__swarm_peerstore(node->swarm), &peer, address,
-                             KAD__ADDRESS_TEMPORARY, now);
-  }
-}
-
-/* Who was asked, when, and what came back. */
-static void trace_event(kad__node *node, kad_event_type type, kad__request *r,
-                        const kad__dht_event *event) {
-  kad_event out = {.type = type,
-                   .error = event->error,
-                   .addresses = event->peer.addresses,
-                   .rpc = (uint32_t)event->message_type,
-                   .count = event->closer,
-                   .hops = event->hops,
-                   .elapsed = event->stats.end - r->started};
-  (void)kad__node_peer_id(&out.peer, event->peer.id);
-  emit(node, r, &out);
-}
-
-static void progress(kad__node *node, kad__request *r,
-                     const kad__dht_event *event, kad_time now) {
-  switch (event->type) {
-    case KAD__DHT_PEER_FOUND:
-      if (r->request.operation == KAD_FIND_PEER) {
-        remember_addresses(node, event, now);
-      }
-      query_progressed(node, KAD_EVENT_PEER, r, event);
-      return;
-    case KAD__DHT_RECORD_FOUND:
-      if (event->best || r->request.collect) {
-        query_progressed(node, KAD_EVENT_VALUE, r, event);
-      }
-      return;
-    case KAD__DHT_PROVIDER_FOUND:
-      query_progressed(node, KAD_EVENT_PROVIDER, r, event);
-      return;
-    case KAD__DHT_PROGRESS:
-      query_progressed(node, KAD_EVENT_PROGRESS, r, event);
-      return;
-    case KAD__DHT_ASKED:
-      trace_event(node, KAD_EVENT_ASKED, r, event);
-      return;
-    case KAD__DHT_ANSWERED:
-      trace_event(node, KAD_EVENT_ANSWERED, r, event);
-      return;
-    case KAD__DHT_QUERY_ENDED:
-      query_ended(node, r, event, now);
-      return;
-    default:
-      return;
-  }
-}
-
-bool kad__requests_dht_event(kad__node *node, const kad__dht_event *event,
-                             kad_time now) {
-  kad__request *r = find_running(node, KAD__REQUEST_QUERYING, event->query);
-  if (r != NULL) {
-    progress(node, r, event, now);
-  }
-  return r != NULL;
 }
 
 /* ---- the table of them --------------------------------------------------- */

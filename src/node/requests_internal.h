@@ -23,6 +23,7 @@ typedef struct kad__request {
   bool finishing; /* to end with what it has */
   uint32_t results;
   uint32_t step; /* events so far */
+  kad_lookup_ending ending;
   int cause; /* what the END shall say, when the DHT only says "cancelled" */
   kad_request_id id;
   struct {
@@ -38,6 +39,13 @@ typedef struct kad__request {
 
 /* NULL when it has ended. */
 kad__request *kad__request_find(const kad__node *node, kad_request_id id);
+/* Queues an event of it, numbered. */
+void kad__request_emit(kad__node *node, kad__request *r, kad_event *event);
+/* Queues its END, and frees it. */
+void kad__request_end(kad__node *node, kad__request *r, int error,
+                      kad_time now);
+/* The error that a request ends with when its owner has finished it. */
+int kad__request_finished(const kad__request *r);
 /* Whose query it is; NULL: the node's own. */
 kad__request *kad__request_of_query(const kad__node *node, uint64_t query);
 

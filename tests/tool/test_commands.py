@@ -20,6 +20,7 @@ def base32(data):
 
 
 CIDV1 = base32(bytes([1, 0x55]) + MULTIHASH)
+POINT = "0x0badcafe"
 
 
 class Commands(unittest.TestCase):
@@ -98,6 +99,34 @@ class Commands(unittest.TestCase):
         self.assertEqual(result.out, b"")
         result = self.network.run("put", "large", "-", stdin=bytes(1 << 20))
         self.assertEqual(result.status, 6, result)
+
+    # ---- the way of a look-up ---------------------------------------------
+
+    def test_trace(self):
+        self.run_ok("put", "traced", "value")
+        lines, end = self.run_json("trace", "get", "traced")
+        asked = [line for line in lines if line["type"] == "asked"]
+        answered = [line for line in lines if line["type"] == "answered"]
+        self.assertGreaterEqual(len(asked), 1)
+        self.assertEqual(asked[0]["rpc"], "GET_VALUE")
+        self.assertEqual(asked[0]["hop"], 1)
+        self.assertLessEqual({line["id"] for line in answered},
+                             {line["id"] for line in asked})
+        self.assertTrue(all("closer" in line or "error" in line
+                            for line in answered))
+        self.assertEqual(end["ended"], "satisfied")
+        _, end = self.run_json("trace", "closest", POINT, "--count", "2")
+        self.assertEqual(end["ended"], "converged")
+        _, end = self.run_json("trace", "closest", POINT)
+        self.assertEqual(end["ended"], "starved")
+
+    def test_trace_as_text(self):
+        result = self.run_ok("trace", "closest", POINT, "--count", "2")
+        self.assertRegex(result.text, r"(?m)^ +[0-9.]+ ms  hop  1  \w+  "
+                                      r"FIND_NODE ->$")
+        self.assertRegex(result.text, r"(?m)^ +[0-9.]+ ms  hop  1  \w+  "
+                                      r"<- [0-9]+ closer$")
+        self.assertRegex(result.text, r"\nok, converged: [0-9]+ asked, ")
 
     def test_quorum(self):
         for quorum in ["one", "majority", "all", "1", "3", "4"]:

@@ -278,6 +278,44 @@ static void test_finish(void **state) {
   network_close(&n);
 }
 
+static kad_lookup_ending ending_of(network *n, const kad_request *request) {
+  story s = run(n, 3, request);
+  return end_of(&s)->ending;
+}
+
+static void test_why_lookups_end(void **state) {
+  (void)state;
+  network n;
+  open_network(&n, 14, 12);
+  kad_request closest = request_of(KAD_CLOSEST, "a");
+  assert_int_equal(ending_of(&n, &closest), KAD_LOOKUP_STARVED);
+  closest.count = 3;
+  assert_int_equal(ending_of(&n, &closest), KAD_LOOKUP_CONVERGED);
+  kad_request put = request_of(KAD_PUT, "key");
+  assert_int_equal(ending_of(&n, &put), KAD_LOOKUP_STARVED);
+  kad_request get = request_of(KAD_GET, "key");
+  assert_int_equal(ending_of(&n, &get), KAD_LOOKUP_SATISFIED);
+  kad_request ping = KAD_REQUEST_INIT(KAD_PING);
+  ping.peer = *kad__simulator_id(n.sim, 1);
+  assert_int_equal(ending_of(&n, &ping), KAD_LOOKUP_NONE);
+  put.operation = KAD_PUT_TO;
+  put.peer = ping.peer;
+  assert_int_equal(ending_of(&n, &put), KAD_LOOKUP_NONE);
+  closest.timeout = 1;
+  assert_int_equal(ending_of(&n, &closest), KAD_LOOKUP_TIMED_OUT);
+  closest.timeout = 0;
+  for (size_t i = 0; i < 2; i++) {
+    kad_request_id id = network_start(&n, 3, &closest);
+    kad__node *node = kad__simulator_node(n.sim, 3);
+    kad_time now = kad__simulator_now(n.sim);
+    assert_true(i == 0 ? kad__node_finish(node, id, now)
+                       : kad__node_cancel(node, id, now));
+    assert_int_equal(network_finish(&n, 3, id, LIMIT).end.ending,
+                     KAD_LOOKUP_FINISHED);
+  }
+  network_close(&n);
+}
+
 /* Each step says what was looked up, and how many are left at most. */
 static void test_steps_of_a_bootstrap(void **state) {
   (void)state;
@@ -524,6 +562,7 @@ int main(void) {
       cmocka_unit_test(test_phases_of_a_put),
       cmocka_unit_test(test_iteration),
       cmocka_unit_test(test_finish),
+      cmocka_unit_test(test_why_lookups_end),
       cmocka_unit_test(test_steps_of_a_bootstrap),
       cmocka_unit_test(test_upkeep_is_seen_and_finished),
       cmocka_unit_test(test_each_inbound_request),
