@@ -77,7 +77,9 @@ extern "C" {
   X(CERTIFICATE,         -58, "certificate is malformed")                      \
   X(CERTIFICATE_TIME,    -59, "certificate is not valid now")                  \
   X(CERTIFICATE_SIGNATURE, -60, "certificate is not signed by itself")         \
-  X(CERTIFICATE_EXTENSION, -61, "certificate has not the extensions it must")
+  X(CERTIFICATE_EXTENSION, -61, "certificate has not the extensions it must")     \
+  X(AGAIN,               -62, "nothing can be done now: later")                \
+  X(GATED,               -63, "the gater refused it")
 /* clang-format on */
 
 typedef enum kad_error {
