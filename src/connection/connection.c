@@ -25,13 +25,14 @@ static const kad_bytes all_security_names[] = {
     {(const uint8_t *)"/noise", 6}};
 static const kad_bytes muxer_list[] = {
     {(const uint8_t *)KAD__YAMUX_NAME, sizeof(KAD__YAMUX_NAME) - 1}};
-static const kad__protocol_names muxer_names = {muxer_list, 1};
+static const kad__protocol_names muxer_names = {.names = muxer_list,
+                                                .count = 1};
 
 /* ---- the climb --------------------------------------------------------- */
 
 static kad__protocol_names security_names(const kad__connection *c) {
-  return (kad__protocol_names){all_security_names + c->first_protocol,
-                               c->protocol_count};
+  return (kad__protocol_names){.names = all_security_names + c->first_protocol,
+                               .count = c->protocol_count};
 }
 
 static void choose_protocols(kad__connection *c,

@@ -164,10 +164,15 @@ static int append_list(const kad__protocol_names *names, kad__buffer *out,
 }
 
 /* The index of `text`, or names->count. */
-static size_t find_name(const kad__protocol_names *names, kad_bytes text) {
+static size_t find_name(kad__multistream *m, const kad__protocol_names *names,
+                        kad_bytes text) {
   size_t i = 0;
   while (i < names->count && !kad__bytes_equal(names->names[i], text)) {
     i++;
+  }
+  if (i == names->count && names->match != NULL) {
+    i = names->match(names->user, text);
+    m->matched = i < names->count ? text : (kad_bytes){0};
   }
   return i;
 }
@@ -178,7 +183,7 @@ static int take_proposal(kad__multistream *m, const kad__protocol_names *names,
   if (m->proposals == KAD__MULTISTREAM_PROPOSALS_MAX) {
     return KAD_E_LIMIT;
   }
-  size_t found = find_name(names, text);
+  size_t found = find_name(m, names, text);
   int result = 0;
   if (found < names->count) {
     result = kad__buffer_append(out, allocator, message);

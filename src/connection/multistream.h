@@ -16,6 +16,10 @@
 typedef struct kad__protocol_names {
   const kad_bytes *names;
   size_t count;
+  /* Listener, may be NULL: which name, by its index, takes a proposal that is
+   * none of them; `count`: none does. */
+  size_t (*match)(const void *user, kad_bytes proposal);
+  const void *user;
 } kad__protocol_names;
 
 typedef struct kad__multistream {
@@ -25,6 +29,8 @@ typedef struct kad__multistream {
   bool done;
   uint8_t proposals; /* made or received */
   uint16_t selected; /* index into the names, once done */
+  kad_bytes matched; /* listener: the proposal that `match` has taken, within
+                        the input; else empty */
 } kad__multistream;
 
 void kad__multistream_init(kad__multistream *m, bool dialer);

@@ -49,7 +49,8 @@ typedef enum kad__yamux_event_type {
   KAD__YAMUX_OPENED,   /* the peer opened `stream`; adopt or reset it */
   KAD__YAMUX_READABLE, /* bytes or the end of the peer's side arrived */
   KAD__YAMUX_WRITABLE, /* all that was queued has been pulled as output */
-  KAD__YAMUX_RESET     /* the stream is dead: see kad__yamux_stream_error */
+  KAD__YAMUX_RESET     /* the stream is dead: see kad__yamux_stream_error; what
+                          has arrived before can still be read */
 } kad__yamux_event_type;
 
 typedef struct kad__yamux_event {

@@ -89,7 +89,7 @@ static int on_reset(kad__yamux_stream *s, const kad__yamux_frame *f) {
   bool flood = s->inbound && charge_reset(y) < 0;
   y->stats.resets_in++;
   if (!kad__yamux_finished(s)) {
-    kad__yamux_kill(s, KAD_E_STREAM_RESET, s->fin_received);
+    kad__yamux_kill(s, KAD_E_STREAM_RESET, true);
     s->reset_code = f->type == KAD__YAMUX_WINDOW_UPDATE ? f->length : 0;
     if (!s->announced) {
       kad__yamux_remove(s);

@@ -31,7 +31,18 @@ int kad__negotiation_start(kad__stream *stream) {
   return result < 0 ? result : sent;
 }
 
+/* What follows a proposal that we refuse is meant for that protocol. A reset
+ * could overtake the refusal, which says more. */
+static bool has_refused(const kad__stream *stream) {
+  return stream->inbound && !stream->agreed &&
+         stream->negotiation.proposals > 0;
+}
+
 static void fail(kad__stream *stream, int error) {
+  if (has_refused(stream)) {
+    kad__stream_destroy(stream);
+    return;
+  }
   kad__yamux_stream_reset(stream->inner, KAD__RESET_NEGOTIATION);
   kad__channel_touch(stream->channel);
   kad__stream_died(stream, error);
@@ -67,7 +78,8 @@ static void agree(kad__stream *stream) {
   stream->agree_by = KAD_TIME_NEVER;
   (void)kad__stream_arm(stream); /* it is in the heap: no memory is needed */
   if (stream->inbound) {
-    stream->protocol = s->names[selected];
+    stream->protocol = stream->matched != NULL ? stream->negotiation.matched
+                                               : s->names[selected];
     stream->tag = s->tags[selected];
     kad__swarm_tell(s, &stream->event, KAD__STREAM_INBOUND);
   } else {
@@ -83,6 +95,18 @@ static void agree(kad__stream *stream) {
   tell_readable(stream);
 }
 
+/* The name that a match has taken is the peer's: it goes with the input. */
+static int keep_matched(kad__stream *stream) {
+  kad_bytes name = stream->negotiation.matched;
+  stream->matched = kad__alloc(&stream->channel->swarm->allocator, name.len);
+  if (stream->matched == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  memcpy(stream->matched, name.data, name.len);
+  stream->negotiation.matched.data = stream->matched;
+  return 1;
+}
+
 static void negotiate(kad__stream *stream) {
   kad__swarm *s = stream->channel->swarm;
   kad__protocol_names names =
@@ -91,6 +115,9 @@ static void negotiate(kad__stream *stream) {
   size_t before = in.len;
   int result = kad__multistream_read(&stream->negotiation, &names, &in,
                                      &s->scratch, &s->allocator);
+  if (result == 1 && stream->negotiation.matched.len != 0) {
+    result = keep_matched(stream);
+  }
   kad__yamux_stream_consume(stream->inner, before - in.len);
   int sent = flush(stream);
   /* A peer that has all it wants may be gone before our answer. */

@@ -33,6 +33,7 @@ void kad__stream_destroy(kad__stream *stream) {
   kad__heap_remove(&s->stream_timers, &stream->timer);
   kad__list_unlink(&stream->in_channel);
   kad__buffer_fini(&stream->held, &s->allocator);
+  kad__release(&s->allocator, stream->matched);
   if (stream->inner != NULL) {
     kad__yamux_stream_set_user(stream->inner, NULL);
     kad__yamux_stream_release(stream->inner);
@@ -204,6 +205,12 @@ const kad_peer_id *kad__stream_peer(const kad__stream *stream) {
 
 kad__id kad__stream_connection(const kad__stream *stream) {
   return stream->channel->id;
+}
+
+uint32_t kad__stream_reset_code(const kad__stream *stream) {
+  return stream->error == KAD_E_STREAM_RESET
+             ? kad__yamux_stream_reset_code(stream->inner)
+             : 0;
 }
 
 kad_bytes kad__stream_protocol(const kad__stream *stream) {

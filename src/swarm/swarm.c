@@ -207,11 +207,23 @@ static int know_name(kad__swarm *s, kad_bytes *out, kad_bytes name) {
   return result;
 }
 
+static int set_handler(kad__swarm *s, uint32_t at, uint32_t tag,
+                       kad__protocol_match match, void *user) {
+  s->tags[at] = tag;
+  s->matches[at] = match;
+  s->match_users[at] = user;
+  return 0;
+}
+
 int kad__swarm_handle(kad__swarm *s, kad_bytes protocol, uint32_t tag) {
+  return kad__swarm_handle_match(s, protocol, tag, NULL, NULL);
+}
+
+int kad__swarm_handle_match(kad__swarm *s, kad_bytes protocol, uint32_t tag,
+                            kad__protocol_match match, void *user) {
   int at = find_name(s->names, s->name_count, protocol);
   if (at >= 0) {
-    s->tags[at] = tag;
-    return 0;
+    return set_handler(s, (uint32_t)at, tag, match, user);
   }
   if (protocol.len == 0 || protocol.len >= KAD__MULTISTREAM_MESSAGE_MAX) {
     return KAD_E_INVALID_ARGUMENT;
@@ -220,10 +232,8 @@ int kad__swarm_handle(kad__swarm *s, kad_bytes protocol, uint32_t tag) {
     return KAD_E_LIMIT;
   }
   int result = know_name(s, &s->names[s->name_count], protocol);
-  if (result == 0) {
-    s->tags[s->name_count++] = tag;
-  }
-  return result;
+  return result < 0 ? result
+                    : set_handler(s, s->name_count++, tag, match, user);
 }
 
 void kad__swarm_unhandle(kad__swarm *s, kad_bytes protocol) {
@@ -234,10 +244,26 @@ void kad__swarm_unhandle(kad__swarm *s, kad_bytes protocol) {
   size_t rest = --s->name_count - (size_t)at;
   memmove(&s->names[at], &s->names[at + 1], rest * sizeof(s->names[0]));
   memmove(&s->tags[at], &s->tags[at + 1], rest * sizeof(s->tags[0]));
+  memmove(&s->matches[at], &s->matches[at + 1], rest * sizeof(s->matches[0]));
+  memmove(&s->match_users[at], &s->match_users[at + 1],
+          rest * sizeof(s->match_users[0]));
+}
+
+static size_t match_proposal(const void *user, kad_bytes proposal) {
+  const kad__swarm *s = user;
+  size_t i = 0;
+  while (i < s->name_count && (s->matches[i] == NULL ||
+                               !s->matches[i](s->match_users[i], proposal))) {
+    i++;
+  }
+  return i;
 }
 
 kad__protocol_names kad__swarm_protocols(const kad__swarm *s) {
-  return (kad__protocol_names){.names = s->names, .count = s->name_count};
+  return (kad__protocol_names){.names = s->names,
+                               .count = s->name_count,
+                               .match = match_proposal,
+                               .user = s};
 }
 
 /* ---- time ---------------------------------------------------------------- */

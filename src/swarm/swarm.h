@@ -60,6 +60,10 @@ void kad__swarm_set_wall_clock(kad__swarm *s, kad_time now, uint64_t unix_ns);
  * KAD_E_INVALID_ARGUMENT (an empty name, or one too long to propose),
  * KAD_E_NO_MEMORY, KAD_E_LIMIT (32 at a time, 128 different ones ever). */
 int kad__swarm_handle(kad__swarm *s, kad_bytes protocol, uint32_t tag);
+/* The same for every name that `match` takes; `protocol` itself is one. */
+typedef bool (*kad__protocol_match)(void *user, kad_bytes protocol);
+int kad__swarm_handle_match(kad__swarm *s, kad_bytes protocol, uint32_t tag,
+                            kad__protocol_match match, void *user);
 void kad__swarm_unhandle(kad__swarm *s, kad_bytes protocol);
 kad__protocol_names kad__swarm_protocols(const kad__swarm *s);
 
@@ -168,6 +172,8 @@ void *kad__stream_user(const kad__stream *stream);
 uint32_t kad__stream_tag(const kad__stream *stream);
 const kad_peer_id *kad__stream_peer(const kad__stream *stream);
 kad__id kad__stream_connection(const kad__stream *stream);
+/* The code of the peer's reset; 0: it gave none, or has not reset it. */
+uint32_t kad__stream_reset_code(const kad__stream *stream);
 /* The agreed (or only proposed) protocol. */
 kad_bytes kad__stream_protocol(const kad__stream *stream);
 

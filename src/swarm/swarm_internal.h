@@ -183,6 +183,7 @@ struct kad__stream {
   kad_time agree_by;         /* of the negotiation */
   kad__protocol_names names; /* ours: what we propose */
   kad_bytes protocol;
+  uint8_t *matched; /* owned: `protocol`, when a match has taken it */
   kad__buffer held; /* written before the protocol is known */
   kad__multistream negotiation;
   uint32_t tag;
@@ -297,6 +298,8 @@ struct kad__swarm {
   size_t memory;
   kad_bytes names[KAD__SWARM_PROTOCOLS_MAX]; /* handled now */
   uint32_t tags[KAD__SWARM_PROTOCOLS_MAX];
+  kad__protocol_match matches[KAD__SWARM_PROTOCOLS_MAX];
+  void *match_users[KAD__SWARM_PROTOCOLS_MAX];
   uint32_t name_count;
   kad_bytes *known; /* every name ever handled, owned */
   uint32_t known_count;

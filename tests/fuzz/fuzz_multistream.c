@@ -19,7 +19,7 @@ static outcome negotiate(bool dialer, kad_bytes in, size_t piece) {
   static const kad_bytes list[] = {{(const uint8_t *)"/tls/1.0.0", 10},
                                    {(const uint8_t *)"/noise", 6},
                                    {(const uint8_t *)"/ipfs/kad/1.0.0", 15}};
-  const kad__protocol_names names = {list, KAD__COUNT(list)};
+  const kad__protocol_names names = {.names = list, .count = KAD__COUNT(list)};
   const kad_allocator *allocator = kad_allocator_default();
   outcome o = {0};
   kad__multistream_init(&o.m, dialer);

@@ -317,7 +317,8 @@ static void use_stream(world *w, int i) {
   kad__stream *stream = s->streams[op % STREAMS];
   const kad_peer_id *peer = kad_key_pair_peer_id(w->sides[1 - i].key);
   if (stream == NULL) {
-    kad__protocol_names proposed = {names + op / 8 % 2, 1 + op / 16 % 2};
+    kad__protocol_names proposed = {.names = names + op / 8 % 2,
+                                    .count = 1 + op / 16 % 2};
     if (kad__stream_open(s->swarm, &stream, peer, proposed, 5, NULL, w->now) ==
         0) {
       s->streams[op % STREAMS] = stream;

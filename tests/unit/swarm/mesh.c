@@ -413,7 +413,7 @@ kad__protocol_names mesh_names(const char *a, const char *b) {
   kad_bytes *names = ring[at++ % 8];
   names[0] = kad__bytes_of(a);
   names[1] = b == NULL ? (kad_bytes){0} : kad__bytes_of(b);
-  return (kad__protocol_names){names, b == NULL ? 1 : 2};
+  return (kad__protocol_names){.names = names, .count = b == NULL ? 1 : 2};
 }
 
 void mesh_say(mesh *m, kad__stream *stream, const char *text) {

@@ -105,6 +105,54 @@ static void test_unknown_protocol(void **state) {
   assert_true(kad__swarm_connected(world.nodes[0].swarm, mesh_peer(&world, 1)));
 }
 
+/* The request behind a refused proposal is nonsense to the negotiation, which
+ * resets the stream: the refusal before that is the cause. */
+static void test_refused_and_reset(void **state) {
+  (void)state;
+  kad__stream *mine = open_stream(mesh_names("/unknown", NULL));
+  assert_ok(kad__stream_write(mine, kad__bytes_of("\x03xyz")));
+  mesh_run(&world);
+  kad__swarm_event *event = mesh_expect(&world, 0, KAD__SWARM_STREAM_DEAD);
+  assert_error(KAD_E_NO_PROTOCOL, event->error);
+  kad__stream_release(mine);
+}
+
+static bool is_version_of_talk(void *user, kad_bytes protocol) {
+  ++*(int *)user;
+  return protocol.len > 6 && memcmp(protocol.data, "/talk/", 6) == 0;
+}
+
+static void test_match(void **state) {
+  (void)state;
+  kad__swarm *swarm = world.nodes[1].swarm;
+  int asked = 0;
+  assert_ok(kad__swarm_handle_match(swarm, kad__bytes_of("/talk/1"), 70,
+                                    is_version_of_talk, &asked));
+  handle(1, "/talk/3", 73);
+  kad__stream *first = open_stream(mesh_names("/talk/2", NULL));
+  kad__stream *second = open_stream(mesh_names("/talk/3", NULL));
+  kad__stream *third = open_stream(mesh_names("/talk/1", NULL));
+  kad__stream *none = open_stream(mesh_names("/walk/1", NULL));
+  mesh_run(&world);
+  assert_int_equal(asked, 2);
+  kad__stream *theirs = inbound(70);
+  assert_bytes_equal(kad__stream_protocol(theirs), kad__bytes_of("/talk/2"));
+  kad__stream_release(inbound(73));
+  kad__stream *exact = inbound(70);
+  assert_bytes_equal(kad__stream_protocol(exact), kad__bytes_of("/talk/1"));
+  kad__stream_release(exact);
+  kad__swarm_unhandle(swarm, kad__bytes_of("/talk/1"));
+  assert_bytes_equal(kad__stream_protocol(theirs), kad__bytes_of("/talk/2"));
+  kad__stream_release(theirs);
+  kad__stream *late = open_stream(mesh_names("/talk/2", NULL));
+  mesh_run(&world);
+  mesh_expect_none(&world, 1);
+  kad__stream *all[] = {first, second, third, none, late};
+  for (size_t i = 0; i < KAD__COUNT(all); i++) {
+    kad__stream_release(all[i]);
+  }
+}
+
 static void test_unhandled(void **state) {
   (void)state;
   kad__swarm *swarm = world.nodes[1].swarm;
@@ -447,6 +495,8 @@ int main(void) {
       TEST(test_request_travels_with_proposal),
       TEST(test_second_proposal),
       TEST(test_unknown_protocol),
+      TEST(test_refused_and_reset),
+      TEST(test_match),
       TEST(test_unhandled),
       TEST(test_nothing_handled),
       TEST(test_protocol_limit),

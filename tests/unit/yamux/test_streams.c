@@ -185,11 +185,12 @@ static void test_peer_resets(void **state) {
   discard_output(&f);
   assert_ok(feed_data(&f, KAD__YAMUX_ACK, 1, 5));
   assert_ok(feed(&f, "000100080000000100001003")); /* with a code */
+  assert_ptr_equal(expect_event(&f, KAD__YAMUX_READABLE), s);
   assert_ptr_equal(expect_event(&f, KAD__YAMUX_RESET), s);
   expect_no_event(&f);
   assert_int_equal(kad__yamux_stream_error(s), KAD_E_STREAM_RESET);
   assert_int_equal(kad__yamux_stream_reset_code(s), 0x1003);
-  assert_int_equal(kad__yamux_stream_peek(s).len, 0);
+  assert_int_equal(kad__yamux_stream_peek(s).len, 5);
   assert_false(kad__yamux_stream_ended(s));
   assert_error(KAD_E_STREAM_RESET,
                kad__yamux_stream_write(s, kad__bytes_of("x")));
