@@ -18,6 +18,7 @@
 #include "kadmium/routing.h"
 #include "kadmium/service.h"
 #include "kadmium/store.h"
+#include "kadmium/stream.h"
 #include "kadmium/types.h"
 #include "kadmium/validator.h"
 #include "kadmium/version.h"

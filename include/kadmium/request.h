@@ -171,9 +171,20 @@ typedef enum kad_event_type {
   /* Later additions. */
   KAD_EVENT_REACHABLE,   /**< addresses: one at which others reach us */
   KAD_EVENT_UNREACHABLE, /**< addresses: one at which they do not, any more */
-  KAD_EVENT_REVIEW /**< peer, rpc, key, token; value, publisher, ttl (a record)
-                      or addresses (a provider): waits for kad_node_review */
+  KAD_EVENT_REVIEW,      /**< peer, rpc, key, token; value, publisher, ttl (a
+                            record) or addresses (a provider): waits for
+                            kad_node_review */
+  /* Streams, see stream.h. All: stream, peer, protocol, inbound. */
+  KAD_EVENT_STREAM_INBOUND,  /**< a peer has opened it */
+  KAD_EVENT_STREAM_OPENED,   /**< ours is agreed */
+  KAD_EVENT_STREAM_READABLE, /**< bytes, or the peer's end */
+  KAD_EVENT_STREAM_WRITABLE, /**< there is room again */
+  KAD_EVENT_STREAM_TIMEOUT,  /**< count: kad_stream_side whose time is over */
+  KAD_EVENT_STREAM_ENDED     /**< error, code: it is dead; close it */
 } kad_event_type;
+
+/** A stream of your own protocol, see stream.h. */
+typedef struct kad_stream kad_stream;
 
 /** One event. Fields that its type does not name are zero. Bytes are borrowed
  * until the next event is taken, or for the duration of the callback. */
@@ -207,6 +218,9 @@ typedef struct kad_event {
   uint64_t token;          /**< names what waits for your verdict */
   uint32_t found;          /**< records or providers in our answer */
   kad_lookup_ending ending;
+  kad_stream *stream;
+  kad_bytes protocol; /**< text; borrowed until the stream is given back */
+  uint32_t code;      /**< with which the peer has ended it; 0: none */
 } kad_event;
 
 /**

@@ -295,6 +295,7 @@ int kad__node_new(kad__node **out, const kad__node_config *config, kad_time now,
   kad_random_init(&node->random, config->seed);
   kad__node_events_init(&node->events, &node->allocator);
   kad__requests_init(&node->requests, &node->random);
+  kad__streams_init(&node->streams);
   int error = set_up(node, config, now, unix_ns);
   if (error < 0) {
     kad__node_free(node);
@@ -312,6 +313,7 @@ void kad__node_free(kad__node *node) {
   }
   kad_allocator allocator = node->allocator;
   kad__requests_fini(node);
+  kad__streams_fini(node);
   kad__reach_fini(node);
   kad__kad_free(node->kad);
   kad__ping_free(node->ping);
@@ -383,6 +385,9 @@ static void to_owner_of_stream(kad__node *node, const kad__swarm_event *event,
     case KAD__TAG_KAD:
       kad__kad_handle_event(node->kad, event, now);
       return;
+    case KAD__TAG_STREAMS:
+      kad__streams_event(node, event, now);
+      return;
     case KAD__TAG_AUTONAT:
     case KAD__TAG_AUTONAT_BACK:
       kad__autonat_handle_event(node->reach.autonat, event, now);
@@ -411,6 +416,7 @@ static bool drive_swarm(kad__node *node, kad_time now) {
     kad__join_event(node, &event);
     kad__requests_swarm_event(node, &event, now);
     report_swarm(node, &event);
+    kad__streams_swarm_event(node, &event, now);
   }
   return busy;
 }
@@ -585,6 +591,7 @@ static void tick(kad__node *node, kad_time now) {
   kad__kad_tick(node->kad, now);
   kad__dht_tick(node->dht, now);
   kad__requests_tick(node, now);
+  kad__streams_tick(node, now);
 }
 
 void kad__node_drive(kad__node *node, kad_time now) {
@@ -614,6 +621,8 @@ kad_time kad__node_deadline(const kad__node *node) {
   deadline = kad__time_min(deadline, kad__dht_deadline(node->dht));
   deadline = kad__time_min(deadline, kad__join_deadline(node));
   deadline = kad__time_min(deadline, kad__reach_deadline(node));
+  deadline =
+      kad__time_min(deadline, kad__heap_deadline(&node->streams.deadlines));
   return kad__time_min(deadline, kad__heap_deadline(&node->requests.deadlines));
 }
 
@@ -647,7 +656,11 @@ bool kad__node_poll(kad__node *node, kad_event *out) {
 }
 
 bool kad__node_has_events(const kad__node *node) {
-  return node->events.count > 0;
+  return !kad__list_empty(&node->events.waiting);
+}
+
+bool kad__node_is_busy(const kad__node *node) {
+  return kad__swarm_busy(node->swarm);
 }
 
 size_t kad__node_own_list(const kad__node *node, uint8_t *out, size_t cap) {

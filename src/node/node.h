@@ -64,6 +64,8 @@ void kad__node_set_wall_clock(kad__node *node, kad_time now, uint64_t unix_ns);
 /* The owner's side, as the public functions of kadmium/node.h. */
 bool kad__node_poll(kad__node *node, kad_event *out);
 bool kad__node_has_events(const kad__node *node);
+/* Is there something for the world to carry out, or to drive? */
+bool kad__node_is_busy(const kad__node *node);
 int kad__node_start(kad__node *node, kad_request_id *out,
                     const kad_request *request, kad_time now);
 /* The same under a number that the owner chose: greater than all before, else

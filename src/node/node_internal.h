@@ -9,6 +9,7 @@
 #include "node/node.h"
 #include "node/policy.h"
 #include "node/reach.h"
+#include "node/streams.h"
 #include "protocols/identify.h"
 #include "protocols/kad.h"
 #include "protocols/own_addresses.h"
@@ -121,6 +122,7 @@ struct kad__node {
   kad__join join;
   kad__requests requests;
   kad__reach reach;
+  kad__streams streams;
   uint8_t addresses[2 * KAD__OWN_ADDRESSES_MAX]; /* ours, with /p2p */
   size_t addresses_len;
 };

@@ -594,6 +594,10 @@ int kad__simulator_start(kad__simulator *s, uint32_t number,
   return error;
 }
 
+void kad__simulator_touch(kad__simulator *s, uint32_t number) {
+  settle(s, s->hosts[number]);
+}
+
 /* Copies the bytes of a result, so that it survives the events behind it. */
 static void keep_result(kad__simulator *s, kad__simulator_result *out,
                         const kad_event *event) {

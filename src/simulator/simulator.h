@@ -67,6 +67,10 @@ void kad__simulator_firewall(kad__simulator *s, uint32_t number, bool on);
 int kad__simulator_start(kad__simulator *s, uint32_t number,
                          kad_request_id *out, const kad_request *request);
 
+/* After calls to a node that may have given it something to do, such as writing
+ * to a stream. */
+void kad__simulator_touch(kad__simulator *s, uint32_t number);
+
 kad_time kad__simulator_now(const kad__simulator *s);
 /* Lets the next thing happen, if it is due by `until`; false otherwise, and
  * then it is `until`. */

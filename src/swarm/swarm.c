@@ -249,6 +249,11 @@ void kad__swarm_unhandle(kad__swarm *s, kad_bytes protocol) {
           rest * sizeof(s->match_users[0]));
 }
 
+uint32_t kad__swarm_tag_of(const kad__swarm *s, kad_bytes protocol) {
+  int at = find_name(s->names, s->name_count, protocol);
+  return at < 0 ? 0 : s->tags[at];
+}
+
 static size_t match_proposal(const void *user, kad_bytes proposal) {
   const kad__swarm *s = user;
   size_t i = 0;
@@ -273,6 +278,11 @@ kad_time kad__swarm_deadline(const kad__swarm *s) {
   at = kad__time_min(at, kad__heap_deadline(&s->stream_timers));
   at = kad__time_min(at, kad__heap_deadline(&s->dial_timers));
   return kad__time_min(at, kad__peerstore_deadline(s->peerstore));
+}
+
+bool kad__swarm_busy(const kad__swarm *s) {
+  return !kad__list_empty(&s->events) || !kad__list_empty(&s->actions) ||
+         !kad__list_empty(&s->dirty);
 }
 
 static kad__heap_node *due(const kad__heap *heap, kad_time now) {

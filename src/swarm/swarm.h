@@ -65,6 +65,8 @@ typedef bool (*kad__protocol_match)(void *user, kad_bytes protocol);
 int kad__swarm_handle_match(kad__swarm *s, kad_bytes protocol, uint32_t tag,
                             kad__protocol_match match, void *user);
 void kad__swarm_unhandle(kad__swarm *s, kad_bytes protocol);
+/* The tag of a protocol that is handled; 0: it is not. */
+uint32_t kad__swarm_tag_of(const kad__swarm *s, kad_bytes protocol);
 kad__protocol_names kad__swarm_protocols(const kad__swarm *s);
 
 /* Starts to listen on a multiaddr (/ip4|ip6/../tcp/..). The outcome is an
@@ -267,6 +269,8 @@ void kad__swarm_resolve_end(kad__swarm *s, kad__id resolution, int error,
  * every call; there is no deadline for them. */
 kad_time kad__swarm_deadline(const kad__swarm *s);
 void kad__swarm_tick(kad__swarm *s, kad_time now);
+/* Are there actions, output or events to be taken? */
+bool kad__swarm_busy(const kad__swarm *s);
 
 /* ---- for tests --------------------------------------------------------- */
 
