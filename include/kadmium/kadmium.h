@@ -17,6 +17,7 @@
 #include "kadmium/request.h"
 #include "kadmium/routing.h"
 #include "kadmium/service.h"
+#include "kadmium/service_stream.h"
 #include "kadmium/store.h"
 #include "kadmium/stream.h"
 #include "kadmium/types.h"

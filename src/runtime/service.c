@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/list.h"
 #include "runtime/kad_node.h"
+#include "runtime/service_streams.h"
 #include "runtime/signals.h"
 #include "runtime/system.h"
 
@@ -34,6 +35,7 @@ typedef struct command {
 
 struct kad_service {
   kad__host host;
+  kad__service_streams streams;
   kad_service_callback observer;
   void *observer_user;
   kad__map by_id; /* running requests; the service's thread alone */
@@ -167,6 +169,10 @@ static bool run_command(kad_service *s) {
 }
 
 static void deliver(kad_service *s, const kad_event *in) {
+  if (in->stream != NULL) {
+    kad__service_streams_event(&s->streams, in);
+    return;
+  }
   if (in->request == 0) {
     if (s->observer != NULL) {
       s->observer(s->observer_user, in);
@@ -208,7 +214,7 @@ static void on_turn(void *user) {
     commanded = true;
   }
   (void)deliver_events(s);
-  if (commanded) {
+  if (kad__service_streams_run(&s->streams) || commanded) {
     uv_async_send(&s->host.world->wake);
   }
   pthread_mutex_lock(&s->mutex);
@@ -228,6 +234,7 @@ static void cancel_all(kad_service *s) {
   }
   while (run_command(s)) {
   }
+  kad__service_streams_stop(&s->streams);
 }
 
 static void *run(void *user) {
@@ -238,6 +245,10 @@ static void *run(void *user) {
   }
   cancel_all(s);
   return NULL;
+}
+
+kad__service_streams *kad__service_streams_of(kad_service *service) {
+  return &service->streams;
 }
 
 /* ---- from other threads -------------------------------------------------- */
@@ -298,7 +309,16 @@ int kad_service_start(kad_service **out, const kad_node_options *options,
   kad__list_init(&s->commands);
   kad__map_init(&s->by_id, no_secret);
   s->stop = kad__calloc(&host.allocator, 1, sizeof(*s->stop));
-  error = s->stop == NULL ? KAD_E_NO_MEMORY : start_thread(s);
+  error = s->stop == NULL
+              ? KAD_E_NO_MEMORY
+              : kad__service_streams_init(&s->streams, &host.allocator,
+                                          host.node, &host.world->wake);
+  if (error == 0) {
+    error = start_thread(s);
+    if (error < 0) {
+      kad__service_streams_fini(&s->streams);
+    }
+  }
   if (error < 0) {
     free_service(s);
     return error;
@@ -314,6 +334,7 @@ void kad_service_stop(kad_service *service) {
   service->stop->type = STOP;
   enqueue(service, service->stop, NULL);
   pthread_join(service->thread, NULL);
+  kad__service_streams_fini(&service->streams);
   pthread_mutex_destroy(&service->mutex);
   free_service(service);
 }

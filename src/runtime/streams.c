@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "kadmium/stream.h"
 #include "runtime/kad_node.h"
+#include "runtime/streams.h"
 #include "runtime/system.h"
 
 int kad_node_handle(kad_node *node, const char *protocol) {
@@ -27,8 +28,7 @@ void kad_node_unhandle(kad_node *node, const char *protocol) {
   kad__host_turn(&node->host);
 }
 
-/* Reads what the caller's version of the struct has. */
-static kad_stream_options options_of(const kad_stream_options *in) {
+kad_stream_options kad__stream_options_of(const kad_stream_options *in) {
   kad_stream_options options = KAD_STREAM_OPTIONS_INIT;
   if (in != NULL) {
     size_t len =
@@ -40,7 +40,7 @@ static kad_stream_options options_of(const kad_stream_options *in) {
 
 int kad_stream_open(kad_node *node, kad_stream **out, const kad_peer_id *peer,
                     const kad_stream_options *in) {
-  kad_stream_options options = options_of(in);
+  kad_stream_options options = kad__stream_options_of(in);
   int error = kad__node_stream_open(node->host.node, out, peer, &options,
                                     kad__system_now());
   kad__host_turn(&node->host);
