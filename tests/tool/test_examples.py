@@ -7,11 +7,85 @@ import unittest
 from harness import LIMIT, PROTOCOL, Network, unused_address
 
 EXAMPLES = [os.environ["LOOKUP"], os.environ["OWN_LOOP"]]
+ECHO = os.environ["ECHO"]
+CHAT = os.environ["CHAT"]
 
 
 def run(program, *arguments):
     return subprocess.run([program, *arguments], capture_output=True,
                           text=True, timeout=LIMIT)
+
+
+class Running:
+    """A program that stays, talked to by its pipes."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.wait()
+        for pipe in [self.process.stdin, self.process.stdout,
+                     self.process.stderr]:
+            pipe.close()
+
+    def hear(self, start):
+        """The rest of the line on standard error that begins so."""
+        for line in self.process.stderr:
+            if line.startswith(start):
+                return line[len(start):].strip()
+        raise AssertionError("not heard: " + start)
+
+
+class Echo(unittest.TestCase):
+
+    def test_there_and_back(self):
+        with Running(ECHO) as server:
+            address = server.process.stdout.readline().strip()
+            for text in ["hello", "", "a longer text " * 5000]:
+                result = run(ECHO, address, text)
+                self.assertEqual((result.returncode, result.stdout),
+                                 (0, text + "\n"))
+
+    def test_nobody_there(self):
+        result = run(ECHO, unused_address(), "hello")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("echo: ", result.stderr)
+
+
+class Chat(unittest.TestCase):
+
+    def test_a_call_through_the_network(self):
+        with Running(CHAT) as first:
+            contact = first.hear("join with: chat ")
+            with Running(CHAT, contact) as called:
+                name = called.hear("waiting for a call; our name: ")
+                with Running(CHAT, contact, name) as caller:
+                    caller.process.stdin.write("good morning\n")
+                    caller.process.stdin.flush()
+                    called.hear("called by ")
+                    self.assertEqual(called.process.stdout.readline(),
+                                     "good morning\n")
+                    called.process.stdin.write("and to you\n")
+                    called.process.stdin.close()
+                    self.assertEqual(caller.process.stdout.readline(),
+                                     "and to you\n")
+                    caller.process.stdin.close()
+                    self.assertEqual(caller.process.wait(LIMIT), 0)
+                    self.assertEqual(called.process.wait(LIMIT), 0)
+
+    def test_nobody_of_that_name(self):
+        with Running(CHAT) as first:
+            contact = first.hear("join with: chat ")
+            missing = "12D3KooWCoBLt8dj9B4c19cuqGyoJHWBequNYf4rWvsBQp1oKp1m"
+            result = run(CHAT, contact, missing)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("chat: not found", result.stderr)
 
 
 class Examples(unittest.TestCase):
