@@ -79,7 +79,8 @@ extern "C" {
   X(CERTIFICATE_SIGNATURE, -60, "certificate is not signed by itself")         \
   X(CERTIFICATE_EXTENSION, -61, "certificate has not the extensions it must")     \
   X(AGAIN,               -62, "nothing can be done now: later")                \
-  X(GATED,               -63, "the gater refused it")
+  X(GATED,               -63, "the gater refused it")                          \
+  X(NETWORK_KEY,         -64, "the network key is not the peer's")
 /* clang-format on */
 
 typedef enum kad_error {

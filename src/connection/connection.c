@@ -397,6 +397,14 @@ static int complete_unit(size_t *taken, kad__connection *c, kad_bytes in,
   return result;
 }
 
+/* Under another key the first bytes are anything but what they must be. */
+static int name_input_error(const kad__connection *c, int error) {
+  bool first = c->phase == KAD__PHASE_SECURITY && !c->negotiation.header_seen;
+  return c->pnet != NULL && first && error == KAD_E_MULTISTREAM
+             ? KAD_E_NETWORK_KEY
+             : error;
+}
+
 int kad__connection_input(kad__connection *c, uint8_t *in, size_t len,
                           kad_time now) {
   if (c->error != 0) {
@@ -415,7 +423,7 @@ int kad__connection_input(kad__connection *c, uint8_t *in, size_t len,
   if (result >= 0 && taken < len) {
     result = take_units(c, in + taken, len - taken, now);
   }
-  return result < 0 ? fail(c, result) : 0;
+  return result < 0 ? fail(c, name_input_error(c, result)) : 0;
 }
 
 int kad__connection_input_end(kad__connection *c) {
