@@ -15,6 +15,7 @@ int tool_get(const tool_options *options);
 int tool_provide(const tool_options *options);
 int tool_find_providers(const tool_options *options);
 int tool_trace(const tool_options *options);
+int tool_swarm_key(const tool_options *options);
 int tool_demo(const tool_options *options);
 
 #endif

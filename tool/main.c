@@ -35,6 +35,8 @@ static const tool_command commands[] = {
     {"trace", "LOOKUP KEY",
      "Show the way of find-peer, closest, get or find-providers.",
      TOOL_TAKES_NETWORK | TOOL_TAKES_COUNT | TOOL_TAKES_QUORUM, 2, tool_trace},
+    {"swarm-key", "", "Make the key of a private network.", 0, 0,
+     tool_swarm_key},
     {"demo", "", "Show a DHT at work: many nodes over TCP on this machine.",
      TOOL_TAKES_NODES, 0, tool_demo},
 };

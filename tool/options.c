@@ -47,13 +47,17 @@ static bool read_key_type(tool_options *o, const char *value) {
 /* A file of that kind has 95 bytes at most. */
 static bool read_network_key(tool_options *o, const char *value) {
   uint8_t text[256];
-  FILE *file = fopen(value, "rb");
-  if (file == NULL) {
-    return false;
+  FILE *file = fopen(value, "rbe");
+  size_t len = file == NULL ? 0 : fread(text, 1, sizeof(text), file);
+  bool whole = file != NULL && ferror(file) == 0;
+  o->problem = whole ? "not a key of a private network, as kadmium swarm-key "
+                       "makes them"
+                     : strerror(errno);
+  if (file != NULL) {
+    fclose(file);
   }
-  size_t len = fread(text, 1, sizeof(text), file);
-  fclose(file);
   o->has_network_key =
+      whole &&
       kad_network_key_parse(o->network_key, (kad_bytes){text, len}) == 0;
   explicit_bzero(text, sizeof(text));
   return o->has_network_key;
@@ -342,8 +346,10 @@ static int read_option(tool_options *o, const tool_command *command, int argc,
     value = argv[++*at];
   }
   if (!s->read(o, value)) {
-    char what[96];
-    snprintf(what, sizeof(what), "not a value for %s", s->name);
+    char what[192];
+    snprintf(what, sizeof(what), "%s %s",
+             o->problem == NULL ? "not a value for" : s->name,
+             o->problem == NULL ? s->name : o->problem);
     return bad(command, what, value);
   }
   return TOOL_RUN;

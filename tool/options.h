@@ -60,6 +60,7 @@ typedef struct tool_options {
   bool verbose;
   const char *arguments[2];
   size_t argument_count;
+  const char *problem; /* of a value that is not taken, if more is known */
 } tool_options;
 
 /* A subcommand. */

@@ -261,17 +261,34 @@ bool tool_session_run(tool_session *session, const kad_request *request,
   return true;
 }
 
+static const char *advice_to_join(const tool_session *session) {
+  switch (session->last_dial_error) {
+    case KAD_E_NO_PROTOCOL:
+      return "the peer does not serve this DHT: check --protocol, and that the "
+             "node there is a server";
+    case KAD_E_NETWORK_KEY:
+    case KAD_E_MULTISTREAM:
+      return "check --swarm-key: all members of a private network have the "
+             "same";
+    default:
+      return "check that a --bootstrap peer is running and reachable";
+  }
+}
+
 static const char *advice_for(const tool_session *session, int error) {
   size_t contacts = session->options->bootstrap.count;
   switch (error) {
+    case KAD_E_NETWORK_KEY:
+      return "the peer is in another private network, or in none: check "
+             "--swarm-key";
+    case KAD_E_MULTISTREAM:
+      return "it is no libp2p node, or it is in a private network: see "
+             "--swarm-key";
     case KAD_E_NO_PEERS:
       if (contacts == 0) {
         return "name a member of the network with --bootstrap ADDRESS/p2p/ID";
       }
-      return session->last_dial_error == KAD_E_NO_PROTOCOL
-                 ? "the peer does not serve this DHT: check --protocol, and "
-                   "that the node there is a server"
-                 : "check that a --bootstrap peer is running and reachable";
+      return advice_to_join(session);
     case KAD_E_TIMEOUT:
       return "try again with a longer --timeout";
     case KAD_E_NOT_FOUND:

@@ -397,12 +397,12 @@ static int complete_unit(size_t *taken, kad__connection *c, kad_bytes in,
   return result;
 }
 
-/* Under another key the first bytes are anything but what they must be. */
-static int name_input_error(const kad__connection *c, int error) {
+/* Under another key the first bytes are anything but what they must be; and a
+ * peer that reads ours with another key goes after its first bytes. */
+static int name_early_error(const kad__connection *c, int error) {
   bool first = c->phase == KAD__PHASE_SECURITY && !c->negotiation.header_seen;
-  return c->pnet != NULL && first && error == KAD_E_MULTISTREAM
-             ? KAD_E_NETWORK_KEY
-             : error;
+  bool other = c->pnet != NULL && first && c->pnet->receive.nonce_done != 0;
+  return other && error != KAD_E_NO_MEMORY ? KAD_E_NETWORK_KEY : error;
 }
 
 int kad__connection_input(kad__connection *c, uint8_t *in, size_t len,
@@ -423,7 +423,7 @@ int kad__connection_input(kad__connection *c, uint8_t *in, size_t len,
   if (result >= 0 && taken < len) {
     result = take_units(c, in + taken, len - taken, now);
   }
-  return result < 0 ? fail(c, name_input_error(c, result)) : 0;
+  return result < 0 ? fail(c, name_early_error(c, result)) : 0;
 }
 
 int kad__connection_input_end(kad__connection *c) {
@@ -433,7 +433,7 @@ int kad__connection_input_end(kad__connection *c) {
   bool cut = kad__buffer_len(&c->in) != 0 ||
              kad__buffer_len(&c->plain_in) != 0 ||
              (c->tls != NULL && kad__tls_cut(c->tls));
-  return fail(c, cut ? KAD_E_TRUNCATED : KAD_E_CLOSED);
+  return fail(c, name_early_error(c, cut ? KAD_E_TRUNCATED : KAD_E_CLOSED));
 }
 
 /* ---- output ------------------------------------------------------------ */
