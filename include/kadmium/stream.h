@@ -131,8 +131,10 @@ static inline kad_stream_options kad_stream_options_init(void) {
 /**
  * Opens a stream to `peer`; dials it first when it is not connected, with the
  * addresses that the node knows. KAD_EVENT_STREAM_OPENED or
- * KAD_EVENT_STREAM_ENDED follows. May be written at once: with one protocol
- * the bytes travel with the proposal, without waiting for the answer.
+ * KAD_EVENT_STREAM_ENDED follows. While as many streams to the peer are open,
+ * or not yet acknowledged (256), as may be, it waits its turn. May be written
+ * at once: with one protocol the bytes travel with the proposal, without
+ * waiting for the answer.
  *
  * KAD_E_INVALID_ARGUMENT: no protocols, or too many, or malformed ones.
  * KAD_E_SELF. KAD_E_CLOSED: not connected, and not to be dialled.

@@ -15,7 +15,7 @@ _Static_assert(sizeof(kad__yamux) <= 600, "idle sessions are counted in 1000s");
 _Static_assert(sizeof(kad__yamux_stream) <= 200, "streams are small");
 
 void kad__yamux_config_default(kad__yamux_config *config) {
-  *config = (kad__yamux_config){.max_inbound_streams = 256,
+  *config = (kad__yamux_config){.max_inbound_streams = 1024,
                                 .max_unacked = 256,
                                 .window_max = (uint32_t)1 << 20,
                                 .receive_max = (uint32_t)16 << 20,

@@ -19,7 +19,7 @@ typedef struct kad__yamux kad__yamux;
 typedef struct kad__yamux_stream kad__yamux_stream;
 
 typedef struct kad__yamux_config {
-  uint32_t max_inbound_streams;  /* open at once; excess SYNs are reset (256) */
+  uint32_t max_inbound_streams;  /* open at once; excess SYNs are reset (1024) */
   uint32_t max_unacked;          /* our opens not yet acknowledged (256) */
   uint32_t window_max;           /* growth limit per stream, bytes (1 MiB) */
   uint32_t receive_max;          /* unread bytes per session (16 MiB) */

@@ -621,8 +621,7 @@ kad_time kad__node_deadline(const kad__node *node) {
   deadline = kad__time_min(deadline, kad__dht_deadline(node->dht));
   deadline = kad__time_min(deadline, kad__join_deadline(node));
   deadline = kad__time_min(deadline, kad__reach_deadline(node));
-  deadline =
-      kad__time_min(deadline, kad__heap_deadline(&node->streams.deadlines));
+  deadline = kad__time_min(deadline, kad__streams_deadline(node));
   return kad__time_min(deadline, kad__heap_deadline(&node->requests.deadlines));
 }
 

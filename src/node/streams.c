@@ -4,6 +4,8 @@
 #include "node/streams_internal.h"
 
 #define OPEN_TIMEOUT (15 * KAD_SECOND)
+/* Nobody tells when a stream that was given back is over. */
+#define RETRY (50 * KAD_MILLISECOND)
 #define NAME_MAX_LEN 255
 
 static kad_stream *from_all(kad__list *link) {
@@ -19,6 +21,8 @@ void kad__streams_init(kad__streams *streams) {
   kad__list_init(&streams->all);
   kad__list_init(&streams->dialling);
   kad__list_init(&streams->starved);
+  kad__list_init(&streams->crowded);
+  streams->retry_at = KAD_TIME_NEVER;
 }
 
 void kad__streams_fini(kad__node *node) {
@@ -219,13 +223,13 @@ static int copy_names(kad_stream *s, const kad_stream_options *options) {
   return 0;
 }
 
-static int open_inner(kad_stream *s, kad__id connection, kad_time now) {
+static int open_inner(kad_stream *s, kad_time now) {
   kad__swarm *swarm = s->node->swarm;
   kad__protocol_names names = {.names = s->names, .count = s->name_count};
   uint32_t tag = KAD__TAG_STREAMS | KAD__TAG_OURS;
   int error =
-      connection != 0
-          ? kad__stream_open_on(swarm, &s->inner, connection, names, tag, s,
+      s->connection != 0
+          ? kad__stream_open_on(swarm, &s->inner, s->connection, names, tag, s,
                                 now)
           : kad__stream_open(swarm, &s->inner, &s->peer, names, tag, s, now);
   if (error < 0) {
@@ -235,19 +239,52 @@ static int open_inner(kad_stream *s, kad__id connection, kad_time now) {
   return kad__node_stream_flush(s);
 }
 
+/* As many are open, or not acknowledged, as may be: it waits its turn. */
+static int open_in_turn(kad_stream *s, kad_time now) {
+  kad__streams *streams = &s->node->streams;
+  int error = open_inner(s, now);
+  if (error == KAD_E_LIMIT && s->inner == NULL) {
+    kad__list_append(&streams->crowded, &s->waiting);
+    streams->retry_at =
+        kad__time_min(streams->retry_at, kad__time_add(now, RETRY));
+    return 0;
+  }
+  return error;
+}
+
+/* Opens those that wait for a vacancy, of `peer` or (NULL) of all. */
+static void retry(kad__node *node, const kad_peer_id *peer, kad_time now) {
+  kad_peer_id full = {.len = 0};
+  KAD__LIST_EACH(link, &node->streams.crowded) {
+    kad_stream *s = from_waiting(link);
+    if (kad_peer_id_equal(&s->peer, &full) ||
+        (peer != NULL && !kad_peer_id_equal(&s->peer, peer))) {
+      continue;
+    }
+    kad__list_unlink(&s->waiting);
+    int error = open_inner(s, now);
+    if (error == KAD_E_LIMIT && s->inner == NULL) {
+      kad__list_append(next_link, &s->waiting); /* in its old place */
+      full = s->peer;
+    } else if (error < 0) {
+      kad__node_stream_die(s, error);
+    }
+  }
+}
+
 static int open_or_dial(kad_stream *s, const kad_stream_options *options,
                         kad_time now) {
   kad__node *node = s->node;
   if (options->connection != 0 || options->no_dial ||
       kad__swarm_connected(node->swarm, &s->peer)) {
-    return open_inner(s, options->connection, now);
+    return open_in_turn(s, now);
   }
   int result = kad__swarm_dial(node->swarm, &s->peer, (kad_bytes){0}, now);
   if (result < 0) {
     return result;
   }
   if (result == 1) {
-    return open_inner(s, 0, now);
+    return open_in_turn(s, now);
   }
   kad__list_append(&node->streams.dialling, &s->waiting);
   return 0;
@@ -288,6 +325,7 @@ int kad__node_stream_open(kad__node *node, kad_stream **out,
     return KAD_E_NO_MEMORY;
   }
   s->user = options->user;
+  s->connection = options->connection;
   s->open_by = kad__time_add(
       now, options->timeout == 0 ? OPEN_TIMEOUT : options->timeout);
   error = copy_names(s, options);
@@ -310,7 +348,7 @@ int kad__node_stream_open(kad__node *node, kad_stream **out,
 
 static void connected(kad_stream *s, kad_time now) {
   kad__list_unlink(&s->waiting);
-  int error = open_inner(s, 0, now);
+  int error = open_in_turn(s, now);
   if (error < 0) {
     kad__node_stream_die(s, error);
   }
@@ -354,7 +392,9 @@ static void adopt(kad__node *node, kad__stream *inner, kad_time now) {
   kad__node_stream_tell(s, KAD__TELL_INBOUND);
 }
 
-static void opened(kad_stream *s) {
+static void opened(kad_stream *s, kad_time now) {
+  kad__node *node = s->node;
+  kad_peer_id peer = s->peer;
   s->opened = true;
   s->open_by = KAD_TIME_NEVER;
   s->protocol = kad__stream_protocol(s->inner);
@@ -362,9 +402,10 @@ static void opened(kad_stream *s) {
   if (s->orphan) {
     kad__stream_release(s->inner);
     kad__node_stream_free(s);
-    return;
+  } else {
+    kad__node_stream_tell(s, KAD__TELL_OPENED);
   }
-  kad__node_stream_tell(s, KAD__TELL_OPENED);
+  retry(node, &peer, now);
 }
 
 void kad__streams_event(kad__node *node, const kad__swarm_event *event,
@@ -376,7 +417,7 @@ void kad__streams_event(kad__node *node, const kad__swarm_event *event,
   kad_stream *s = kad__stream_user(event->stream);
   switch (event->type) {
     case KAD__SWARM_STREAM_OPENED:
-      opened(s);
+      opened(s, now);
       return;
     case KAD__SWARM_STREAM_READABLE:
       if (s->read_closed) {
@@ -425,8 +466,19 @@ static void expired(kad_stream *s, kad_time now) {
   kad__node_stream_tell(s, KAD__TELL_TIMEOUT);
 }
 
+kad_time kad__streams_deadline(const kad__node *node) {
+  return kad__time_min(kad__heap_deadline(&node->streams.deadlines),
+                       node->streams.retry_at);
+}
+
 void kad__streams_tick(kad__node *node, kad_time now) {
   kad__heap_node *first;
+  if (node->streams.retry_at <= now) {
+    retry(node, NULL, now);
+    node->streams.retry_at = kad__list_empty(&node->streams.crowded)
+                                 ? KAD_TIME_NEVER
+                                 : kad__time_add(now, RETRY);
+  }
   while ((first = kad__heap_first(&node->streams.deadlines)) != NULL &&
          first->at <= now) {
     expired(KAD__CONTAINER(first, kad_stream, timer), now);

@@ -20,6 +20,8 @@ typedef struct kad__streams {
   kad__list all;
   kad__list dialling; /* for the connection that they need */
   kad__list starved;  /* for others to make room in the connection */
+  kad__list crowded;  /* for others to be acknowledged, or to end */
+  kad_time retry_at;
   kad__heap deadlines;
   size_t count;
   uint32_t handlers;
@@ -35,6 +37,7 @@ void kad__streams_event(kad__node *node, const kad__swarm_event *event,
 /* Every other event of the swarm, once the owner has been told of it. */
 void kad__streams_swarm_event(kad__node *node, const kad__swarm_event *event,
                               kad_time now);
+kad_time kad__streams_deadline(const kad__node *node);
 void kad__streams_tick(kad__node *node, kad_time now);
 
 int kad__node_handle(kad__node *node, kad_bytes protocol,

@@ -20,10 +20,10 @@ struct kad_stream {
   kad__node_event event;
   kad__stream *inner; /* NULL while dialling, and when we have ended it */
   kad__list in_all;
-  kad__list waiting; /* in `dialling` or `starved` */
+  kad__list waiting; /* in `dialling`, `starved` or `crowded` */
   kad__heap_node timer;
   kad_peer_id peer;
-  kad__id connection;
+  kad__id connection; /* wanted, then used; 0: any */
   void *user;
   kad_bytes *names; /* proposed: one block with their bytes behind them */
   size_t name_count;

@@ -117,10 +117,10 @@ static void do_open(world *w, int side) {
   w->opened++;
 }
 
-/* Who writes much to an end that was given back may be reset for it. */
+/* Who writes much to an end that was given back may be reset for it: what was
+ * read there since the last window update counts, too. */
 static void note_unread(link *l, int writer) {
-  const flow *f = &l->flows[writer];
-  if (l->released[1 - writer] && f->written - f->read > UNREAD_MAX) {
+  if (l->released[1 - writer] && l->flows[writer].written > UNREAD_MAX) {
     l->dead = true;
   }
 }

@@ -470,6 +470,46 @@ static void test_a_full_session(void **state) {
   }
 }
 
+/* More than a connection carries at a time: each has its turn. */
+static void test_a_thousand_at_once(void **state) {
+  (void)state;
+  enum { STREAMS = 1000 };
+  static kad_stream *mine[STREAMS];
+  size_t over = 0;
+  for (size_t i = 0; i < STREAMS; i++) {
+    assert_ok(try_open(&mine[i], 1, 0, ECHO, NULL));
+    assert_int_equal(kad_stream_write(mine[i], "ping", 4), 4);
+    kad_stream_close_write(mine[i]);
+  }
+  kad__simulator_touch(net.sim, 1);
+  uint32_t from;
+  kad_event event;
+  while (over < STREAMS) {
+    while (kad__simulator_poll(net.sim, &from, &event)) {
+      uint8_t text[8];
+      if (event.type == KAD_EVENT_STREAM_READABLE && from == 0 &&
+          kad_stream_at_end(event.stream)) {
+        kad_stream_close(event.stream);
+      } else if (event.type == KAD_EVENT_STREAM_READABLE && from == 0) {
+        int len = kad_stream_read(event.stream, text, sizeof(text));
+        assert_int_equal(len, 4);
+        assert_int_equal(kad_stream_write(event.stream, text, 4), 4);
+        if (kad_stream_at_end(event.stream)) {
+          kad_stream_close(event.stream);
+        }
+      } else if (event.type == KAD_EVENT_STREAM_READABLE &&
+                 kad_stream_peek(event.stream).len == 4) {
+        kad_stream_close(event.stream);
+        over++;
+      } else {
+        assert_int_not_equal(event.type, KAD_EVENT_STREAM_ENDED);
+      }
+      kad__simulator_touch(net.sim, from);
+    }
+    assert_true(over == STREAMS || kad__simulator_step(net.sim, now() + LIMIT));
+  }
+}
+
 static void test_closed_sides(void **state) {
   (void)state;
   uint8_t byte;
@@ -604,6 +644,7 @@ int main(void) {
       TEST(test_opening_without_memory),
       TEST(test_back_pressure),
       TEST(test_a_full_session),
+      TEST(test_a_thousand_at_once),
       TEST(test_closed_sides),
       TEST(test_reset),
       TEST(test_connection_ends),
