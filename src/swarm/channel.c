@@ -176,6 +176,8 @@ static void remember(kad__channel *c) {
   kad__backoff_clear(&s->backoff, id);
   if (c->first) {
     (void)kad__peerstore_pin(s->peerstore, id, true, s->now);
+    (void)kad__peerstore_set_key(s->peerstore, id,
+                                 kad__connection_peer_key(c->connection));
   }
   if (!c->inbound) {
     (void)kad__peerstore_add(s->peerstore, id, c->remote,
@@ -312,8 +314,7 @@ static void leave_peer(kad__channel *c) {
   c->peer = NULL;
   c->last = --peer->channel_count == 0;
   if (c->last) {
-    kad__peerstore_downgrade(s->peerstore, &peer->id, KAD__ADDRESS_RECENT,
-                             s->now);
+    kad__peerstore_part(s->peerstore, &peer->id, c->remote, s->now);
     (void)kad__peerstore_pin(s->peerstore, &peer->id, false, s->now);
   }
   kad__swarm_tell(s, &c->ended, 1);

@@ -1,35 +1,15 @@
-/* Reading the peerstore, and what it keeps of a peer besides addresses. The
- * names of protocols are one run of bytes, each name with its length in front:
- * a peer has a few dozen, they are replaced together, and a look-up is one
- * pass over a few cache lines. */
+/* What the peerstore keeps of a peer besides addresses. The names of protocols
+ * are one run of bytes, each name with its length in front: a peer has a few
+ * dozen, they are replaced together, and a look-up is one pass over a few cache
+ * lines. */
+#include "identity/digest.h"
 #include "swarm/peerstore_internal.h"
 #include "wire/addresses.h"
 
-bool kad__peerstore_next(const kad__peerstore *p, const kad_peer_id *id,
-                         size_t *at, kad_bytes *address, kad_time now) {
-  const kad__known_peer *peer = kad__known_find(p, id);
-  while (peer != NULL && *at < peer->address_count) {
-    const kad__known_address *a = &peer->addresses[(*at)++];
-    if (a->expires > now) {
-      *address = kad__bytes(a->bytes, a->len);
-      return true;
-    }
-  }
-  return false;
-}
-
-size_t kad__peerstore_addresses(const kad__peerstore *p, const kad_peer_id *id,
-                                uint8_t *out, size_t cap, kad_time now) {
-  const kad__known_peer *peer = kad__known_find(p, id);
-  size_t len = 0;
-  for (size_t i = 0; peer != NULL && i < peer->address_count; i++) {
-    const kad__known_address *a = &peer->addresses[i];
-    if (a->expires > now) {
-      (void)kad__addresses_append(out, cap, &len, kad__bytes(a->bytes, a->len));
-    }
-  }
-  return len;
-}
+/* A multihash begins with its function and its length. */
+#define MULTIHASH_IDENTITY 0x00
+#define MULTIHASH_SHA256 0x12
+#define MULTIHASH_HEAD 2
 
 /* Facts of a peer without addresses are still kept for a while. */
 static int get_for_facts(kad__known_peer **out, kad__peerstore *p,
@@ -46,6 +26,50 @@ static int get_for_facts(kad__known_peer **out, kad__peerstore *p,
   kad__known_settle(p, *out);
   return result;
 }
+
+void kad__known_drop_fact(kad__peerstore *p, kad__known_peer *peer,
+                          kad__known_fact fact) {
+  kad__release(&p->allocator, peer->facts[fact]);
+  p->bytes -= peer->fact_lens[fact];
+  peer->facts[fact] = NULL;
+  peer->fact_lens[fact] = 0;
+}
+
+int kad__known_set_fact(kad__peerstore *p, const kad_peer_id *id,
+                        kad__known_fact fact, uint8_t *bytes, size_t len) {
+  kad__known_peer *peer = NULL;
+  int result = get_for_facts(&peer, p, id, len);
+  if (result < 0) {
+    kad__release(&p->allocator, bytes);
+    return result;
+  }
+  kad__known_drop_fact(p, peer, fact);
+  peer->facts[fact] = bytes;
+  peer->fact_lens[fact] = (uint16_t)len;
+  p->bytes += len;
+  return 0;
+}
+
+/* Keeps a copy of the first `max` bytes. */
+static int set_copy(kad__peerstore *p, const kad_peer_id *id,
+                    kad__known_fact fact, kad_bytes from, size_t max) {
+  size_t len = from.len < max ? from.len : max;
+  uint8_t *bytes = NULL;
+  if (len != 0 &&
+      (bytes = kad__memdup(&p->allocator, from.data, len)) == NULL) {
+    return KAD_E_NO_MEMORY;
+  }
+  return kad__known_set_fact(p, id, fact, bytes, len);
+}
+
+kad_bytes kad__known_get_fact(const kad__peerstore *p, const kad_peer_id *id,
+                              kad__known_fact fact) {
+  const kad__known_peer *peer = kad__known_find(p, id);
+  return peer == NULL ? (kad_bytes){0}
+                      : kad__bytes(peer->facts[fact], peer->fact_lens[fact]);
+}
+
+/* ---- protocols ----------------------------------------------------------- */
 
 static size_t pack(uint8_t *out, const kad_bytes *names, size_t count) {
   size_t len = 0;
@@ -75,114 +99,113 @@ int kad__peerstore_set_protocols(kad__peerstore *p, const kad_peer_id *id,
   if (len != 0) {
     (void)pack(bytes, names, count);
   }
-  kad__known_peer *peer = NULL;
-  int result = get_for_facts(&peer, p, id, len);
-  if (result < 0) {
-    kad__release(&p->allocator, bytes);
-    return result;
+  return kad__known_set_fact(p, id, KAD__KNOWN_PROTOCOLS, bytes, len);
+}
+
+/* Takes the next name off `*rest`; false at the end. */
+static bool next_name(kad_bytes *rest, kad_bytes *name) {
+  if (rest->len == 0) {
+    return false;
   }
-  kad__release(&p->allocator, peer->protocols);
-  p->bytes += len - peer->protocols_len;
-  peer->protocols = bytes;
-  peer->protocols_len = (uint16_t)len;
-  return 0;
+  *name = kad__bytes(rest->data + 1, rest->data[0]);
+  *rest = kad__bytes_skip(*rest, 1 + name->len);
+  return true;
 }
 
 bool kad__peerstore_speaks(const kad__peerstore *p, const kad_peer_id *id,
                            kad_bytes protocol) {
-  const kad__known_peer *peer = kad__known_find(p, id);
-  for (size_t i = 0; peer != NULL && i < peer->protocols_len;) {
-    size_t len = peer->protocols[i];
-    if (kad__bytes_equal(kad__bytes(peer->protocols + i + 1, len), protocol)) {
+  kad_bytes rest = kad__known_get_fact(p, id, KAD__KNOWN_PROTOCOLS);
+  kad_bytes name;
+  while (next_name(&rest, &name)) {
+    if (kad__bytes_equal(name, protocol)) {
       return true;
     }
-    i += 1 + len;
   }
   return false;
 }
 
 size_t kad__peerstore_protocols(const kad__peerstore *p, const kad_peer_id *id,
                                 uint8_t *out, size_t cap) {
-  const kad__known_peer *peer = kad__known_find(p, id);
+  kad_bytes rest = kad__known_get_fact(p, id, KAD__KNOWN_PROTOCOLS);
+  kad_bytes name;
   size_t written = 0;
-  for (size_t i = 0; peer != NULL && i < peer->protocols_len;) {
-    size_t len = peer->protocols[i];
-    (void)kad__addresses_append(out, cap, &written,
-                                kad__bytes(peer->protocols + i + 1, len));
-    i += 1 + len;
+  while (next_name(&rest, &name)) {
+    (void)kad__addresses_append(out, cap, &written, name);
   }
   return written;
 }
 
+/* ---- the rest ------------------------------------------------------------ */
+
 int kad__peerstore_set_agent(kad__peerstore *p, const kad_peer_id *id,
                              kad_bytes agent) {
-  size_t len = agent.len < KAD__PEERSTORE_AGENT_LEN ? agent.len
-                                                    : KAD__PEERSTORE_AGENT_LEN;
-  uint8_t *bytes = NULL;
-  if (len != 0 &&
-      (bytes = kad__memdup(&p->allocator, agent.data, len)) == NULL) {
-    return KAD_E_NO_MEMORY;
-  }
-  kad__known_peer *peer = NULL;
-  int result = get_for_facts(&peer, p, id, len);
-  if (result < 0) {
-    kad__release(&p->allocator, bytes);
-    return result;
-  }
-  kad__release(&p->allocator, peer->agent);
-  p->bytes += len - peer->agent_len;
-  peer->agent = bytes;
-  peer->agent_len = (uint8_t)len;
-  return 0;
+  return set_copy(p, id, KAD__KNOWN_AGENT, agent, KAD__PEERSTORE_AGENT_LEN);
 }
 
 kad_bytes kad__peerstore_agent(const kad__peerstore *p, const kad_peer_id *id) {
-  const kad__known_peer *peer = kad__known_find(p, id);
-  return peer == NULL ? (kad_bytes){0}
-                      : kad__bytes(peer->agent, peer->agent_len);
+  return kad__known_get_fact(p, id, KAD__KNOWN_AGENT);
 }
 
-int kad__peerstore_pin(kad__peerstore *p, const kad_peer_id *id, bool on,
-                       kad_time now) {
-  p->now = now > p->now ? now : p->now;
+int kad__peerstore_set_version(kad__peerstore *p, const kad_peer_id *id,
+                               kad_bytes version) {
+  return set_copy(p, id, KAD__KNOWN_VERSION, version, KAD__PEERSTORE_AGENT_LEN);
+}
+
+kad_bytes kad__peerstore_version(const kad__peerstore *p,
+                                 const kad_peer_id *id) {
+  return kad__known_get_fact(p, id, KAD__KNOWN_VERSION);
+}
+
+/* The key inside an id of the identity multihash; empty: it is hashed. */
+static kad_bytes inline_key(const kad_peer_id *id) {
+  bool holds = id->len > MULTIHASH_HEAD && id->bytes[0] == MULTIHASH_IDENTITY;
+  return holds ? kad__bytes(id->bytes + MULTIHASH_HEAD,
+                            (size_t)id->len - MULTIHASH_HEAD)
+               : (kad_bytes){0};
+}
+
+static bool is_made_of(const kad_peer_id *id, kad_bytes key) {
+  uint8_t digest[32];
+  if (id->len != MULTIHASH_HEAD + sizeof(digest) ||
+      id->bytes[0] != MULTIHASH_SHA256 || key.len == 0) {
+    return false;
+  }
+  kad__sha256(digest, key);
+  return memcmp(id->bytes + MULTIHASH_HEAD, digest, sizeof(digest)) == 0;
+}
+
+int kad__peerstore_set_key(kad__peerstore *p, const kad_peer_id *id,
+                           kad_bytes key) {
+  kad_bytes held = inline_key(id);
+  if (held.len != 0) {
+    return kad__bytes_equal(held, key) ? 0 : KAD_E_PEER_MISMATCH;
+  }
+  if (!is_made_of(id, key)) {
+    return KAD_E_PEER_MISMATCH;
+  }
+  return key.len > KAD__PEERSTORE_KEY_LEN
+             ? KAD_E_LIMIT
+             : set_copy(p, id, KAD__KNOWN_KEY, key, KAD__PEERSTORE_KEY_LEN);
+}
+
+kad_bytes kad__peerstore_key(const kad__peerstore *p, const kad_peer_id *id) {
+  kad_bytes held = inline_key(id);
+  return held.len != 0 ? held : kad__known_get_fact(p, id, KAD__KNOWN_KEY);
+}
+
+void kad__peerstore_note_latency(kad__peerstore *p, const kad_peer_id *id,
+                                 kad_time rtt) {
   kad__known_peer *peer = kad__known_find(p, id);
-  if (peer == NULL && !on) {
-    return 0;
-  }
   if (peer == NULL) {
-    int result = kad__known_get(&peer, p, id, KAD__ADDRESS_CONNECTED);
-    if (result < 0) {
-      return result;
-    }
+    return;
   }
-  /* What was learnt while it was connected outlives the connection a while. */
-  if (!on && peer->pinned && peer->protocols_len + peer->agent_len != 0) {
-    peer->facts_until = kad__time_add(now, KAD__ADDRESS_RECENT);
-  }
-  peer->pinned = on;
-  kad__known_settle(p, peer);
-  return 0;
+  kad_time before = peer->latency;
+  kad_time after = before == 0 ? rtt : before - before / 10 + rtt / 10;
+  peer->latency = after == 0 ? 1 : after;
 }
 
-size_t kad__peerstore_count(const kad__peerstore *p) {
-  return p->peers.len;
-}
-
-size_t kad__peerstore_bytes(const kad__peerstore *p) {
-  return p->bytes;
-}
-
-kad_time kad__peerstore_deadline(const kad__peerstore *p) {
-  return kad__heap_deadline(&p->timers);
-}
-
-void kad__peerstore_tick(kad__peerstore *p, kad_time now) {
-  p->now = now > p->now ? now : p->now;
-  for (;;) {
-    kad__heap_node *node = kad__heap_first(&p->timers);
-    if (node == NULL || node->at > now) {
-      return;
-    }
-    kad__known_settle(p, KAD__CONTAINER(node, kad__known_peer, timer));
-  }
+kad_time kad__peerstore_latency(const kad__peerstore *p,
+                                const kad_peer_id *id) {
+  const kad__known_peer *peer = kad__known_find(p, id);
+  return peer == NULL ? 0 : peer->latency;
 }

@@ -239,7 +239,9 @@ static void test_facts(void **state) {
   assert_false(kad__peerstore_speaks(p, &peer, names[1]));
   assert_ok(kad__peerstore_set_protocols(p, &peer, NULL, 0));
   assert_false(kad__peerstore_speaks(p, &peer, names[0]));
-  assert_int_equal(kad__peerstore_bytes(p), 4);
+  size_t with_agent = kad__peerstore_bytes(p);
+  assert_ok(kad__peerstore_set_agent(p, &peer, (kad_bytes){0}));
+  assert_int_equal(with_agent - kad__peerstore_bytes(p), 4);
   kad__peerstore_tick(p, KAD_HOUR + KAD__ADDRESS_RECENT);
   assert_int_equal(kad__peerstore_count(p), 0);
   kad__peerstore_free(p);
