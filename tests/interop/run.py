@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from harness import build, network, pairs, records, security
+from harness import build, network, pairs, pnet, records, security
 from harness.report import Report
 from harness.world import Programs
 
@@ -49,7 +49,7 @@ def main():
     report = Report(arguments.only)
     # No peer has a command like `publish`, or our flags for keys.
     ours_alone = () if arguments.stand_in else itertools.chain(
-        security.scenarios(), records.scenarios())
+        security.scenarios(), pnet.scenarios(), records.scenarios())
     for scenario in itertools.chain(pairs.scenarios(), ours_alone, network.scenarios()):
         report.run(scenario, programs)
     sys.exit(report.finish())

@@ -19,7 +19,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
@@ -54,6 +56,9 @@ type settings struct {
 	mode      string
 	security  string
 	keyType   string
+	swarmKey  string
+	listen    string
+	autoNAT   bool
 	bootstrap addressList
 }
 
@@ -63,6 +68,9 @@ func parseSettings() settings {
 	flag.StringVar(&s.mode, "mode", "server", "server or client")
 	flag.StringVar(&s.security, "security", "noise", "noise or tls")
 	flag.StringVar(&s.keyType, "key-type", "ed25519", "ed25519, secp256k1, ecdsa or rsa")
+	flag.StringVar(&s.swarmKey, "swarm-key", "", "file with the key of a private network")
+	flag.StringVar(&s.listen, "listen", "/ip4/127.0.0.1/tcp/0", "where to listen")
+	flag.BoolVar(&s.autoNAT, "autonat", false, "ask and answer by AutoNAT v2")
 	flag.Var(&s.bootstrap, "bootstrap", "address of a peer to join through; may be repeated")
 	flag.Parse()
 	return s
@@ -111,20 +119,43 @@ func security(name string) libp2p.Option {
 	return libp2p.Security(noise.ID, noise.New)
 }
 
+func privateNetwork(path string) (libp2p.Option, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	key, err := pnet.DecodeV1PSK(file)
+	return libp2p.PrivateNetwork(key), err
+}
+
 func newHost(s settings) (host.Host, error) {
 	key, err := newKey(s.keyType)
 	if err != nil {
 		return nil, err
 	}
-	return libp2p.New(
+	options := []libp2p.Option{
 		libp2p.Identity(key),
-		libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"),
+		libp2p.ListenAddrStrings(s.listen),
 		libp2p.Transport(tcp.NewTCPTransport),
 		security(s.security),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.UserAgent(agent()),
 		libp2p.DisableRelay(),
-	)
+		// Its usual limits are below the number of streams that are tried at once.
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+	}
+	if s.autoNAT {
+		options = append(options, libp2p.EnableAutoNATv2())
+	}
+	if s.swarmKey != "" {
+		private, err := privateNetwork(s.swarmKey)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, private)
+	}
+	return libp2p.New(options...)
 }
 
 func newDHT(h host.Host, s settings) (*dht.IpfsDHT, error) {
@@ -209,6 +240,7 @@ func run(ctx context.Context, s settings) error {
 	if err := reportIdentified(h); err != nil {
 		return err
 	}
+	serveStreams(h)
 	d, err := newDHT(h, s)
 	if err != nil {
 		return err

@@ -38,6 +38,12 @@ type request struct {
 	Path      string `json:"path"`
 	Sequence  uint64 `json:"sequence"`
 	LifetimeS int    `json:"lifetime_s"`
+
+	Protocol string `json:"protocol"`
+	Bytes    int    `json:"bytes"`
+	Streams  int    `json:"streams"`
+	Code     uint32 `json:"code"`
+	Ms       int    `json:"ms"`
 }
 
 // hexText is bytes written as 0x... .
@@ -94,8 +100,10 @@ func (n node) perform(ctx context.Context, r request) error {
 	case "find-providers":
 		n.findProviders(ctx, r)
 		return nil
+	case "listen":
+		return n.listen(r)
 	}
-	return fmt.Errorf("unknown operation %q", r.Op)
+	return n.performOnStreams(ctx, r)
 }
 
 func contentID(multihash []byte) cid.Cid {

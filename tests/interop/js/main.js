@@ -1,6 +1,7 @@
 // A js-libp2p node under the control protocol of ../README.md.
 import './with-resolvers.js'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { generateKeyPair } from '@libp2p/crypto/keys'
@@ -9,6 +10,7 @@ import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { noise } from '@libp2p/noise'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
+import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
 import { yamux } from '@libp2p/yamux'
@@ -20,6 +22,7 @@ import { createLibp2p } from 'libp2p'
 import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'
 import * as Digest from 'multiformats/hashes/digest'
+import { MAX_STREAMS, serveStreams, streamOperations } from './streams.js'
 
 const PUBLIC_PROTOCOL = '/ipfs/kad/1.0.0'
 const OPERATION_TIMEOUT_MS = 30_000
@@ -30,6 +33,7 @@ const { values: options } = parseArgs({
     mode: { type: 'string', default: 'server' },
     security: { type: 'string', default: 'noise' },
     'key-type': { type: 'string', default: 'ed25519' },
+    'swarm-key': { type: 'string' },
     bootstrap: { type: 'string', multiple: true, default: [] }
   }
 })
@@ -51,7 +55,10 @@ const node = await createLibp2p({
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
   connectionEncrypters: [options.security === 'tls' ? tls() : noise()],
-  streamMuxers: [yamux()],
+  connectionProtector: options['swarm-key'] == null
+    ? undefined
+    : preSharedKey({ psk: readFileSync(options['swarm-key']) }),
+  streamMuxers: [yamux({ maxInboundStreams: MAX_STREAMS, maxOutboundStreams: MAX_STREAMS })],
   // By default a host may connect 5 times a second: here every node is on the same host.
   connectionManager: { inboundConnectionThreshold: Infinity },
   services: {
@@ -87,6 +94,8 @@ const contentId = key => CID.createV1(raw.code, Digest.decode(fromHex(key)))
 const describe = (type, { id, multiaddrs }) => ({ type, id: String(id), addrs: asText(multiaddrs) })
 
 const operations = {
+  ...streamOperations(node),
+
   async * connect ({ addr }) {
     await node.dial(multiaddr(addr), withTimeout())
   },
@@ -181,6 +190,7 @@ node.addEventListener('peer:identify', ({ detail }) => emit({
   addrs: asText(detail.listenAddrs),
   observed: detail.observedAddr?.toString()
 }))
+await serveStreams(node, emit)
 emit({ type: 'listening', id: String(node.peerId), addrs: asText(node.getMultiaddrs()) })
 await joinNetwork()
 emit({ type: 'ready', peers: node.getPeers().length })

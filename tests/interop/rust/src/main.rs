@@ -1,16 +1,24 @@
 //! A rust-libp2p node under the control protocol of ../README.md.
 
 mod operations;
+mod served;
+mod streams;
 
 use std::{error::Error, time::Duration};
 
-use futures::StreamExt;
+use futures::{future::Either, AsyncRead, AsyncWrite, StreamExt};
 use libp2p::{
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, Transport},
+        upgrade::Version,
+    },
     identify,
     identity::{ecdsa, ed25519, secp256k1, Keypair},
     kad, noise, ping,
+    pnet::{PnetConfig, PnetError, PnetOutput, PreSharedKey},
     swarm::{NetworkBehaviour, SwarmEvent},
-    tcp, tls, yamux, Multiaddr, StreamProtocol, Swarm, SwarmBuilder,
+    tcp, tls, yamux, Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder,
 };
 use serde_json::{json, Value};
 use tokio::io::{stdin, AsyncBufReadExt, BufReader};
@@ -20,17 +28,23 @@ use operations::Node;
 /// An operation `ping` waits for the next regular ping of its connection.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// By default there are fewer than are tried at once.
+const MAX_STREAMS: usize = 2048;
+
 #[derive(NetworkBehaviour)]
 pub struct Behaviour {
     identify: identify::Behaviour,
     kad: kad::Behaviour<kad::store::MemoryStore>,
     ping: ping::Behaviour,
+    served: served::Behaviour,
+    stream: libp2p_stream::Behaviour,
 }
 
 struct Settings {
     protocol: String,
     mode: kad::Mode,
     tls: bool,
+    swarm_key: Option<PreSharedKey>,
     key: Keypair,
     bootstrap: Vec<Multiaddr>,
 }
@@ -40,6 +54,7 @@ fn parse_settings() -> Result<Settings, Box<dyn Error>> {
         protocol: "/ipfs/kad/1.0.0".into(),
         mode: kad::Mode::Server,
         tls: false,
+        swarm_key: None,
         key: ed25519::Keypair::generate().into(),
         bootstrap: Vec::new(),
     };
@@ -52,6 +67,9 @@ fn parse_settings() -> Result<Settings, Box<dyn Error>> {
             ("--mode", "client") => settings.mode = kad::Mode::Client,
             ("--security", "noise") => settings.tls = false,
             ("--security", "tls") => settings.tls = true,
+            ("--swarm-key", path) => {
+                settings.swarm_key = Some(std::fs::read_to_string(path)?.parse()?)
+            }
             // This library makes no RSA keys.
             ("--key-type", "ed25519") => settings.key = ed25519::Keypair::generate().into(),
             ("--key-type", "secp256k1") => settings.key = secp256k1::Keypair::generate().into(),
@@ -69,35 +87,65 @@ fn new_behaviour(key: &Keypair, protocol: StreamProtocol, mode: kad::Mode) -> Be
     let mut kad = kad::Behaviour::with_config(id, store, kad::Config::new(protocol));
     kad.set_mode(Some(mode));
     Behaviour {
-        identify: identify::Behaviour::new(identify::Config::new(
-            "ipfs/0.1.0".into(),
-            key.public(),
-        )),
+        identify: identify::Behaviour::new(
+            identify::Config::new("ipfs/0.1.0".into(), key.public())
+                .with_push_listen_addr_updates(true),
+        ),
         kad,
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
+        served: served::Behaviour {
+            protocols: streams::PROTOCOLS,
+            serve: streams::serve,
+        },
+        stream: libp2p_stream::Behaviour::new(),
     }
 }
 
-/// The builder's type depends on the security, which is why there are two chains.
+fn yamux() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(MAX_STREAMS);
+    config
+}
+
+/// What passes below the security: the bytes as they are, or those of a private network.
+async fn protect<S>(
+    key: Option<PreSharedKey>,
+    socket: S,
+) -> Result<Either<PnetOutput<S>, S>, PnetError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    match key {
+        Some(key) => Ok(Either::Left(PnetConfig::new(key).handshake(socket).await?)),
+        None => Ok(Either::Right(socket)),
+    }
+}
+
+/// The transport's type depends on the security, which is why there are two chains.
+fn new_transport(settings: &Settings) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Box<dyn Error>> {
+    let swarm_key = settings.swarm_key;
+    let upgrade = tcp::tokio::Transport::new(tcp::Config::default())
+        .and_then(move |socket, _| protect(swarm_key, socket))
+        .upgrade(Version::V1);
+    Ok(if settings.tls {
+        let tls = tls::Config::new(&settings.key)?;
+        upgrade.authenticate(tls).multiplex(yamux()).boxed()
+    } else {
+        let noise = noise::Config::new(&settings.key)?;
+        upgrade.authenticate(noise).multiplex(yamux()).boxed()
+    })
+}
+
 fn new_swarm(
     settings: &Settings,
     protocol: StreamProtocol,
 ) -> Result<Swarm<Behaviour>, Box<dyn Error>> {
-    let builder = SwarmBuilder::with_existing_identity(settings.key.clone()).with_tokio();
-    let tcp = tcp::Config::default();
-    let behaviour = |key: &Keypair| new_behaviour(key, protocol, settings.mode);
-    let swarm = if settings.tls {
-        builder
-            .with_tcp(tcp, tls::Config::new, yamux::Config::default)?
-            .with_behaviour(behaviour)?
-            .build()
-    } else {
-        builder
-            .with_tcp(tcp, noise::Config::new, yamux::Config::default)?
-            .with_behaviour(behaviour)?
-            .build()
-    };
-    Ok(swarm)
+    let transport = new_transport(settings)?;
+    Ok(SwarmBuilder::with_existing_identity(settings.key.clone())
+        .with_tokio()
+        .with_other_transport(|_| transport)?
+        .with_behaviour(|key| new_behaviour(key, protocol, settings.mode))?
+        .build())
 }
 
 pub fn emit(message: Value) {

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::StreamExt;
 use libp2p::{
     core::ConnectedPoint,
     identify,
@@ -22,9 +23,9 @@ use libp2p::{
 };
 use serde_json::{json, Value};
 
-use crate::{address_texts, emit, Behaviour, BehaviourEvent};
+use crate::{address_texts, emit, streams, Behaviour, BehaviourEvent};
 
-type Failure = Box<dyn Error>;
+type Failure = Box<dyn Error + Send + Sync>;
 
 /// Whom to answer, and since when they wait.
 struct Asker {
@@ -101,6 +102,10 @@ fn peer_of(address: &Multiaddr) -> Result<PeerId, Failure> {
     }
 }
 
+fn peer_at(request: &Value) -> Result<PeerId, Failure> {
+    peer_of(&text(request, "addr")?.parse()?)
+}
+
 impl Node {
     pub fn new(swarm: Swarm<Behaviour>, protocol: StreamProtocol) -> Self {
         Node {
@@ -132,6 +137,12 @@ impl Node {
         let started = match request["op"].as_str() {
             Some("connect") => self.start_wait(request, Wait::Connection),
             Some("ping") => self.start_wait(request, Wait::Ping),
+            Some("listen") => self.listen(request),
+            Some("handle") => self.handle(request),
+            Some(op) if streams::knows(op) => {
+                self.start_streams(request.clone(), asker);
+                return;
+            }
             _ => self.start_query(request),
         };
         match started {
@@ -147,6 +158,35 @@ impl Node {
             Ok(Started::Done) => asker.end(Ok(())),
             Err(error) => asker.end(Err(error.to_string())),
         }
+    }
+
+    /// Listens at one more address, of which others are told.
+    fn listen(&mut self, request: &Value) -> Result<Started, Failure> {
+        self.swarm.listen_on(text(request, "addr")?.parse()?)?;
+        Ok(Started::Done)
+    }
+
+    /// Takes one more protocol, of which others are told.
+    fn handle(&mut self, request: &Value) -> Result<Started, Failure> {
+        let protocol = StreamProtocol::try_from_owned(text(request, "protocol")?.into())?;
+        let mut control = self.swarm.behaviour().stream.new_control();
+        let mut streams = control.accept(protocol).map_err(|e| e.to_string())?;
+        tokio::spawn(async move { while streams.next().await.is_some() {} });
+        Ok(Started::Done)
+    }
+
+    fn start_streams(&mut self, request: Value, asker: Asker) {
+        let control = self.swarm.behaviour().stream.new_control();
+        tokio::spawn(async move {
+            let outcome = match peer_at(&request) {
+                Ok(peer) => streams::perform(control, peer, request).await,
+                Err(error) => Err(error),
+            };
+            if let Ok(Some(result)) = &outcome {
+                asker.emit(result.clone());
+            }
+            asker.end(outcome.map(|_| ()).map_err(|e| e.to_string()));
+        });
     }
 
     fn start_wait(&mut self, request: &Value, wait: Wait) -> Result<Started, Failure> {
