@@ -5,14 +5,17 @@
 #ifndef KADMIUM_KADMIUM_H
 #define KADMIUM_KADMIUM_H
 
+#include "kadmium/connections.h"
 #include "kadmium/dht_options.h"
 #include "kadmium/error.h"
+#include "kadmium/gater.h"
 #include "kadmium/ipns.h"
 #include "kadmium/key.h"
 #include "kadmium/multiaddr.h"
 #include "kadmium/multiformats.h"
 #include "kadmium/node.h"
 #include "kadmium/peer_id.h"
+#include "kadmium/peerstore.h"
 #include "kadmium/random.h"
 #include "kadmium/request.h"
 #include "kadmium/routing.h"

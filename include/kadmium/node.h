@@ -13,6 +13,7 @@
 #define KADMIUM_NODE_H
 
 #include "kadmium/dht_options.h"
+#include "kadmium/gater.h"
 #include "kadmium/key.h"
 #include "kadmium/request.h"
 #include "kadmium/store.h"
@@ -108,6 +109,9 @@ typedef struct kad_node_options {
   /** The key of a private network, KAD_NETWORK_KEY_LEN bytes, see
    * kad_network_key_parse: only who has it can connect. NULL: a public one. */
   const uint8_t *network_key;
+  /** Who may connect; copied, what its functions need is borrowed. NULL: all.
+   */
+  const kad_gater *gater;
 } kad_node_options;
 
 #ifdef __cplusplus

@@ -147,7 +147,8 @@ typedef enum kad_event_type {
   KAD_EVENT_LISTEN_FAILED, /**< addresses, error */
   KAD_EVENT_READY,         /**< joined (or nobody to join); count: peers */
   KAD_EVENT_CONNECTED,     /**< peer, addresses: the remote one; inbound */
-  KAD_EVENT_DISCONNECTED,  /**< peer, error: no connection is left */
+  KAD_EVENT_DISCONNECTED,  /**< peer, error, code (of the peer): no connection
+                              is left */
   KAD_EVENT_DIAL_FAILED,   /**< addresses, error: a bootstrap address */
   KAD_EVENT_IDENTIFIED,    /**< peer, addresses, agent, protocols, observed */
   KAD_EVENT_MODE,          /**< server: what the node now is */
@@ -180,7 +181,8 @@ typedef enum kad_event_type {
   KAD_EVENT_STREAM_READABLE, /**< bytes, or the peer's end */
   KAD_EVENT_STREAM_WRITABLE, /**< there is room again */
   KAD_EVENT_STREAM_TIMEOUT,  /**< count: kad_stream_side whose time is over */
-  KAD_EVENT_STREAM_ENDED     /**< error, code: it is dead; close it */
+  KAD_EVENT_STREAM_ENDED,    /**< error, code: it is dead; close it */
+  KAD_EVENT_LISTEN_CLOSED    /**< addresses: as it was asked for */
 } kad_event_type;
 
 /** A stream of your own protocol, see stream.h. */

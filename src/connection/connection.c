@@ -179,6 +179,7 @@ static int begin(kad__connection *c, kad_time now) {
 /* The handshake is done. A muxer that both sides named inside it is agreed;
  * there is one that we name, so there is no order of preference to follow. */
 static int end_handshake(kad__connection *c, bool early_muxer, kad_time now) {
+  c->early_muxer = early_muxer;
   if (early_muxer) {
     return open_yamux(c, now);
   }
@@ -601,6 +602,14 @@ void kad__connection_free(kad__connection *c) {
 
 bool kad__connection_established(const kad__connection *c) {
   return c->yamux != NULL;
+}
+
+bool kad__connection_secured(const kad__connection *c) {
+  return c->peer_key_len != 0;
+}
+
+bool kad__connection_early_muxer(const kad__connection *c) {
+  return c->early_muxer;
 }
 
 const kad_peer_id *kad__connection_peer(const kad__connection *c) {

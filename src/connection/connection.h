@@ -83,7 +83,11 @@ bool kad__connection_congested(const kad__connection *c);
  * for the peer's last word: should that be a refusal, input fails with
  * KAD_E_NO_PROTOCOL. */
 bool kad__connection_established(const kad__connection *c);
-/* The proven identity; valid once established. Borrowed. */
+/* The peer's identity is proven; a dialer knows before it has told its own. */
+bool kad__connection_secured(const kad__connection *c);
+/* The muxer was agreed inside the handshake. */
+bool kad__connection_early_muxer(const kad__connection *c);
+/* The proven identity; valid once secured. Borrowed. */
 const kad_peer_id *kad__connection_peer(const kad__connection *c);
 /* The public key's protobuf; valid once established. Borrowed. */
 kad_bytes kad__connection_peer_key(const kad__connection *c);

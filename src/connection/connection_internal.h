@@ -26,6 +26,7 @@ struct kad__connection {
   uint8_t protocol_count;
   bool dialer;
   bool has_expected;
+  bool early_muxer;
   bool mute;         /* encryption failed: nothing more can be sent */
   int error;         /* why it is dead, or 0 */
   kad_time deadline; /* of the upgrade; 0: an error waits to be told */

@@ -121,6 +121,9 @@ static int make_swarm(kad__node *node, const kad__node_config *config,
   swarm.max_memory = config->max_connections * MEMORY_PER_CONNECTION;
   memcpy(swarm.protocols, config->security, sizeof(swarm.protocols));
   swarm.network_key = config->network_key;
+  if (config->gater != NULL) {
+    swarm.gater = *config->gater;
+  }
   return kad__swarm_new(&node->swarm, &swarm, now);
 }
 
@@ -315,6 +318,7 @@ void kad__node_free(kad__node *node) {
   kad__requests_fini(node);
   kad__streams_fini(node);
   kad__reach_fini(node);
+  kad__peers_fini(node);
   kad__kad_free(node->kad);
   kad__ping_free(node->ping);
   kad__identify_free(node->identify);
@@ -341,11 +345,16 @@ static void report_swarm(kad__node *node, const kad__swarm_event *in) {
   kad_event out = {.error = in->error,
                    .peer = in->peer,
                    .inbound = in->inbound,
+                   .code = in->code,
                    .addresses = kad__bytes(list, len)};
   switch (in->type) {
     case KAD__SWARM_LISTENING:
       node->listening_changed = true;
       return;
+    case KAD__SWARM_LISTEN_CLOSED:
+      node->listening_changed = true;
+      out.type = KAD_EVENT_LISTEN_CLOSED;
+      break;
     case KAD__SWARM_LISTEN_FAILED:
       node->listeners_known = true;
       out.type = KAD_EVENT_LISTEN_FAILED;
@@ -480,6 +489,7 @@ static bool drive_ping(kad__node *node, kad_time now) {
   bool busy = false;
   while (kad__ping_poll(node->ping, &event)) {
     busy = true;
+    kad__peers_pong(node, &event);
     kad__requests_pong(node, &event, now);
   }
   return busy;

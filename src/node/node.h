@@ -36,6 +36,7 @@ typedef struct kad__node_config {
   bool no_autonat;
   uint8_t security[KAD__SECURITY_PROTOCOLS]; /* kad_security */
   const uint8_t *network_key;                /* NULL: a public network */
+  const kad_gater *gater;                    /* NULL: all may connect */
   kad__store *store;   /* borrowed, outlives the node; NULL: in memory */
   kad_dht_options dht; /* its list of validators is copied */
 } kad__node_config;

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "node/events.h"
 #include "node/node.h"
+#include "node/peers.h"
 #include "node/policy.h"
 #include "node/reach.h"
 #include "node/streams.h"
@@ -123,6 +124,7 @@ struct kad__node {
   kad__requests requests;
   kad__reach reach;
   kad__streams streams;
+  kad__peers peers;
   uint8_t addresses[2 * KAD__OWN_ADDRESSES_MAX]; /* ours, with /p2p */
   size_t addresses_len;
 };

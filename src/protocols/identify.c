@@ -227,6 +227,7 @@ static void ask(kad__identify *identify, const kad__swarm_event *event,
     return;
   }
   task->event.peer = event->peer;
+  task->started = now;
   identify->counters.requests++;
   int error = open_task(identify, task, &ask_name, KAD__TAG_IDENTIFY, now);
   if (error < 0) {

@@ -28,6 +28,7 @@ typedef struct kad__identify_task {
   uint64_t snapshot; /* what the peer may have been told at the beginning */
   size_t scanned;    /* bytes of whole messages */
   uint32_t messages;
+  kad_time started; /* ASK: when we asked */
   kad__identify_event event;
   uint8_t observed[KAD_MULTIADDR_MAX];
 } kad__identify_task;

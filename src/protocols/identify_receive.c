@@ -93,6 +93,8 @@ static bool wanted(const kad__identify *identify, kad_bytes address,
  * it is not. */
 static int forget_listed(kad__peerstore *store,
                          const kad__connection_info *info, kad_time now) {
+  kad__peerstore_update(store, &info->peer, KAD__ADDRESS_RECENT,
+                        KAD__ADDRESS_TEMPORARY, now);
   kad__peerstore_downgrade(store, &info->peer, KAD__ADDRESS_TEMPORARY, now);
   if (info->inbound) {
     return 0;
@@ -129,6 +131,11 @@ static int take_addresses(kad__identify *identify,
   for (size_t i = 0; i < m->address_count && error == 0; i++) {
     error = take_address(identify, info, m->addresses[i], now);
   }
+  /* The list replaces what was there, unless it could not be taken. */
+  if (error == 0) {
+    kad__peerstore_update(kad__swarm_peerstore(identify->swarm), &info->peer,
+                          KAD__ADDRESS_TEMPORARY, 0, now);
+  }
   return error;
 }
 
@@ -145,14 +152,20 @@ static int take_protocols(kad__identify *identify, kad__identify_task *task,
 
 static int take_agent(kad__identify *identify, const kad__identify_message *m,
                       const kad_peer_id *peer) {
+  kad__peerstore *store = kad__swarm_peerstore(identify->swarm);
+  if (m->has_protocol_version) {
+    int error = kad__peerstore_set_version(store, peer, m->protocol_version);
+    if (error < 0) {
+      return error;
+    }
+  }
   if (!m->has_agent_version) {
     return 0;
   }
   kad_bytes agent = m->agent_version;
   agent.len =
       agent.len < KAD__IDENTIFY_AGENT_MAX ? agent.len : KAD__IDENTIFY_AGENT_MAX;
-  return kad__peerstore_set_agent(kad__swarm_peerstore(identify->swarm), peer,
-                                  agent);
+  return kad__peerstore_set_agent(store, peer, agent);
 }
 
 /* js-libp2p ends it in our own /p2p, which says nothing. */
@@ -187,6 +200,10 @@ int kad__identify_apply(kad__identify *identify, kad__identify_task *task,
   if (m->has_public_key && !kad__bytes_equal(m->public_key, info.public_key)) {
     identify->counters.wrong_keys++;
     return KAD_E_PEER_MISMATCH;
+  }
+  if (task->kind == KAD__IDENTIFY_ASK) {
+    kad__peerstore_note_latency(kad__swarm_peerstore(identify->swarm),
+                                &info.peer, now - task->started);
   }
   take_record(identify, m, &info.peer);
   take_observed(task, m);

@@ -132,7 +132,7 @@ static int open_stream(kad__service_streams *all, kad_service_stream **out,
   while (!s->opened && s->error == 0) {
     pthread_cond_wait(&s->changed, &s->mutex);
   }
-  int error = s->error;
+  int error = s->opened ? 0 : s->error; /* what came later a read tells */
   s->opening = NULL;
   pthread_mutex_unlock(&s->mutex);
   if (error < 0) {

@@ -91,6 +91,9 @@ int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
                         kad_bytes remote, kad_bytes local, kad_time now) {
   (void)listener;
   kad__swarm_set_now(s, now);
+  if (!kad__gate_accept(s, local, remote)) {
+    return KAD_E_GATED;
+  }
   kad__origin *origin = NULL;
   int result = kad__limits_accept(s, &origin, remote);
   if (result < 0) {
@@ -164,8 +167,10 @@ static void enter_peer(kad__channel *c, kad__swarm_peer *peer) {
   if (c->inbound) {
     s->pending_inbound--;
     s->established_inbound++;
+    s->counters.opened_inbound++;
   } else {
     s->opening--;
+    s->counters.opened_outbound++;
   }
 }
 
@@ -185,16 +190,26 @@ static void remember(kad__channel *c) {
   }
 }
 
+/* What a peer is told that we do not keep. */
+static uint32_t code_of(int error) {
+  return error == KAD_E_GATED ? KAD_CONNECTION_CODE_GATED
+                              : KAD_CONNECTION_CODE_LIMIT;
+}
+
 static void establish(kad__channel *c) {
   kad__swarm *s = c->swarm;
   kad__swarm_peer *peer =
       kad__swarm_get_peer(s, kad__connection_peer(c->connection));
   int result =
       peer == NULL ? KAD_E_NO_MEMORY : kad__limits_establish(s, c, peer);
+  if (result == 0 && !kad__gate_upgraded(c)) {
+    result = KAD_E_GATED;
+  }
   if (result < 0) {
     if (peer != NULL) {
       kad__swarm_put_peer(s, peer);
     }
+    kad__yamux_close(kad__connection_yamux(c->connection), code_of(result));
     kad__channel_drop(c, result);
     return;
   }
@@ -256,6 +271,10 @@ void kad__channel_touch(kad__channel *c) {
 }
 
 void kad__channel_pump(kad__channel *c) {
+  if (c->state == KAD__CHANNEL_UPGRADING && !kad__gate_secured(c)) {
+    kad__channel_drop(c, KAD_E_GATED);
+    return;
+  }
   if (c->state == KAD__CHANNEL_UPGRADING &&
       kad__connection_established(c->connection)) {
     establish(c);
@@ -310,6 +329,10 @@ static void leave_peer(kad__channel *c) {
   }
   kad__list_unlink(&c->group);
   s->established--;
+  s->counters.closed++;
+  s->counters.refused_streams +=
+      kad__yamux_stats_get(kad__connection_yamux(c->connection))
+          ->streams_refused;
   s->established_inbound -= c->inbound;
   c->peer = NULL;
   c->last = --peer->channel_count == 0;
@@ -333,6 +356,7 @@ static void leave(kad__channel *c, int error) {
     leave_peer(c);
   } else if (c->inbound) {
     s->pending_inbound--;
+    s->counters.failed_inbound++;
     kad__swarm_tell(s, &c->ended, 1);
   } else {
     s->opening--;

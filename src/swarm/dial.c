@@ -84,9 +84,9 @@ void kad__dial_note(kad__dial *d, int error) {
 
 /* Of several reasons to leave addresses out, the most telling stays. */
 static void note_skipped(kad__dial *d, int error) {
-  static const int telling[] = {KAD_E_NO_MEMORY,     KAD_E_BACKOFF,
-                                KAD_E_SELF,          KAD_E_LIMIT,
-                                KAD_E_PEER_MISMATCH, KAD_E_RESOLVE};
+  static const int telling[] = {
+      KAD_E_NO_MEMORY, KAD_E_BACKOFF,       KAD_E_GATED,  KAD_E_SELF,
+      KAD_E_LIMIT,     KAD_E_PEER_MISMATCH, KAD_E_RESOLVE};
   for (size_t i = 0; i < KAD__COUNT(telling) && d->skip_error != telling[i];
        i++) {
     if (error == telling[i]) {
@@ -172,6 +172,10 @@ static int check_tcp(const kad__dial *d, const kad__address_info *info) {
 static int add_tcp(kad__dial *d, kad_bytes address,
                    const kad__address_info *info, uint8_t depth) {
   int result = check_tcp(d, info);
+  if (result == 0 &&
+      !kad__gate_dial_address(d->swarm, &d->name, info->transport)) {
+    result = KAD_E_GATED;
+  }
   if (result < 0) {
     return result;
   }
@@ -344,7 +348,8 @@ void kad__dial_next_turn(kad__swarm *s) {
 /* Our own want of something says nothing about the address. */
 static bool is_ours(int error) {
   return error == KAD_E_NO_MEMORY || error == KAD_E_LIMIT ||
-         error == KAD_E_CANCELLED || error == KAD_E_WORLD;
+         error == KAD_E_CANCELLED || error == KAD_E_WORLD ||
+         error == KAD_E_GATED;
 }
 
 void kad__dial_channel_failed(kad__dial *d, kad__channel *c, int error) {
@@ -353,6 +358,7 @@ void kad__dial_channel_failed(kad__dial *d, kad__channel *c, int error) {
   kad__list_unlink(&c->group);
   c->dial = NULL;
   d->opening--;
+  s->counters.failed_dials += error != KAD_E_CANCELLED;
   if (!is_ours(error) &&
       kad__dial_expected(d, &d->candidates[c->candidate], &expected)) {
     (void)kad__backoff_add(&s->backoff, &expected, c->remote, s->now);
@@ -413,6 +419,9 @@ int kad__swarm_dial(kad__swarm *s, const kad_peer_id *id, kad_bytes addresses,
   if (kad__swarm_connected(s, id)) {
     return 1;
   }
+  if (!kad__gate_dial_peer(s, id)) {
+    return KAD_E_GATED;
+  }
   kad__dial *d = NULL;
   int result = get_dial(&d, s, id);
   if (result < 0) {
@@ -437,6 +446,9 @@ int kad__swarm_dial_address(kad__swarm *s, kad__id *dial, kad_bytes address,
   kad__address_read(&info, address);
   kad_peer_id id;
   bool named = info.peer.len != 0 && kad_peer_id_decode(&id, info.peer) == 0;
+  if (named && !kad__gate_dial_peer(s, &id)) {
+    return KAD_E_GATED;
+  }
   kad__dial *d = NULL;
   int result = named ? get_dial(&d, s, &id) : dial_new(&d, s, NULL);
   if (result < 0) {

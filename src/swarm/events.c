@@ -131,6 +131,8 @@ static void tell_ended(kad__swarm *s, kad__source *source,
     out->type = KAD__SWARM_DISCONNECTED;
     out->peer = *kad__connection_peer(c->connection);
     out->last = c->last;
+    out->code =
+        kad__yamux_stats_get(kad__connection_yamux(c->connection))->go_away;
   }
   lend(&s->lent_event, source);
 }

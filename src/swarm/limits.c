@@ -64,12 +64,23 @@ static bool inbound_full(const kad__swarm *s) {
   return all >= max || s->established_inbound + s->closing >= max - max / 8;
 }
 
+static int refuse(uint64_t *counter) {
+  ++*counter;
+  return KAD_E_LIMIT;
+}
+
 int kad__limits_accept(kad__swarm *s, kad__origin **origin, kad_bytes remote) {
-  if (inbound_full(s) || s->pending_inbound >= s->config.max_pending_inbound ||
-      s->memory >= s->config.max_memory) {
-    return KAD_E_LIMIT;
+  if (inbound_full(s)) {
+    return refuse(&s->counters.refused_connections);
+  }
+  if (s->pending_inbound >= s->config.max_pending_inbound) {
+    return refuse(&s->counters.refused_pending);
+  }
+  if (s->memory >= s->config.max_memory) {
+    return refuse(&s->counters.refused_memory);
   }
   int result = enter(s, origin, remote);
+  s->counters.refused_address += result == KAD_E_LIMIT;
   if (result == 0) {
     s->pending_inbound++;
   }
@@ -84,13 +95,16 @@ void kad__limits_leave(kad__swarm *s, kad__origin *origin) {
   kad__release(&s->allocator, origin);
 }
 
-int kad__limits_establish(const kad__swarm *s, const kad__channel *c,
+int kad__limits_establish(kad__swarm *s, const kad__channel *c,
                           const kad__swarm_peer *peer) {
   bool full = c->inbound
                   ? inbound_full(s)
                   : s->established + s->closing >= s->config.max_connections;
+  if (full) {
+    return refuse(&s->counters.refused_connections);
+  }
   bool crowded = peer->channel_count >= s->config.max_connections_per_peer;
-  return full || crowded ? KAD_E_LIMIT : 0;
+  return crowded ? refuse(&s->counters.refused_peer) : 0;
 }
 
 void kad__limits_charge(kad__channel *c) {

@@ -96,10 +96,33 @@ void kad__swarm_listen_failed(kad__swarm *s, kad__id listener, int error) {
   }
 }
 
+static kad_bytes bound_of(const kad__listener *l) {
+  return kad__bytes(l->bound, l->ended ? 0 : l->bound_len);
+}
+
+static bool is_named(const kad__listener *l, kad_bytes address) {
+  return !l->ended && (kad__bytes_equal(l->address, address) ||
+                       kad__addresses_have(bound_of(l), address));
+}
+
+bool kad__swarm_unlisten(kad__swarm *s, kad_bytes address) {
+  KAD__LIST_EACH(node, &s->listeners) {
+    kad__listener *l = KAD__CONTAINER(node, kad__listener, in_swarm);
+    if (is_named(l, address)) {
+      l->ended = true;
+      kad__swarm_tell(s, &l->event, 1);
+      kad__swarm_ask(s, &l->action, 1);
+      return true;
+    }
+  }
+  return false;
+}
+
 /* Fills in the listener's next event; true when there are more. */
 bool kad__listener_next(kad__listener *l, kad__swarm_event *out) {
   if (l->ended) {
-    out->type = KAD__SWARM_LISTEN_FAILED;
+    out->type =
+        l->error == 0 ? KAD__SWARM_LISTEN_CLOSED : KAD__SWARM_LISTEN_FAILED;
     out->address = l->address;
     out->error = l->error;
     return false;
@@ -109,10 +132,6 @@ bool kad__listener_next(kad__listener *l, kad__swarm_event *out) {
   out->type = KAD__SWARM_LISTENING;
   l->told = l->bound_len - rest.len;
   return kad__addresses_count(rest) != 0;
-}
-
-static kad_bytes bound_of(const kad__listener *l) {
-  return kad__bytes(l->bound, l->ended ? 0 : l->bound_len);
 }
 
 size_t kad__swarm_listen_addresses(const kad__swarm *s, kad_bytes *out,

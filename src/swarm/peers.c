@@ -54,12 +54,17 @@ bool kad__swarm_connected(const kad__swarm *s, const kad_peer_id *id) {
 }
 
 void kad__swarm_disconnect(kad__swarm *s, kad__id connection, kad_time now) {
+  kad__swarm_close(s, connection, 0, now);
+}
+
+void kad__swarm_close(kad__swarm *s, kad__id connection, uint32_t code,
+                      kad_time now) {
   kad__swarm_set_now(s, now);
   kad__channel *c = kad__ids_find(&s->ids, connection, KAD__OBJECT_CHANNEL);
   if (c == NULL || c->state != KAD__CHANNEL_OPEN) {
     return;
   }
-  kad__yamux_close(kad__connection_yamux(c->connection), 0);
+  kad__yamux_close(kad__connection_yamux(c->connection), code);
   kad__channel_drop(c, 0);
 }
 
@@ -95,6 +100,7 @@ bool kad__swarm_connection(const kad__swarm *s, kad__id id,
   if (c == NULL || c->state != KAD__CHANNEL_OPEN) {
     return false;
   }
+  const kad__yamux *yamux = kad__connection_yamux(c->connection);
   *out = (kad__connection_info){
       .id = c->id,
       .peer = c->peer->id,
@@ -104,6 +110,9 @@ bool kad__swarm_connection(const kad__swarm *s, kad__id id,
       .public_key = kad__connection_peer_key(c->connection),
       .opened = c->opened,
       .streams = c->stream_count,
+      .security = kad__connection_security(c->connection),
+      .early_muxer = kad__connection_early_muxer(c->connection),
+      .round_trip = kad__yamux_stats_get(yamux)->round_trip,
   };
   return true;
 }

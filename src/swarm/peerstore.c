@@ -105,6 +105,10 @@ kad__known_peer *kad__known_find(const kad__peerstore *p,
   return node == NULL ? NULL : KAD__CONTAINER(node, kad__known_peer, node);
 }
 
+bool kad__peerstore_knows(const kad__peerstore *p, const kad_peer_id *peer) {
+  return kad__known_find(p, peer) != NULL;
+}
+
 static int make_way(kad__peerstore *p, const kad__known_peer *keep,
                     kad_time until) {
   kad__known_peer *peer = first_to_go(p);

@@ -54,6 +54,7 @@ void kad__peerstore_part(kad__peerstore *p, const kad_peer_id *peer,
 /* Removes every address that is not permanent. */
 void kad__peerstore_clear(kad__peerstore *p, const kad_peer_id *peer);
 
+bool kad__peerstore_knows(const kad__peerstore *p, const kad_peer_id *peer);
 /* Forgets all that is known of `peer`; one that is pinned keeps what its
  * connections have told. False: nothing was known. */
 bool kad__peerstore_forget(kad__peerstore *p, const kad_peer_id *peer);
@@ -71,7 +72,8 @@ int kad__peerstore_set_protocols(kad__peerstore *p, const kad_peer_id *peer,
                                  const kad_bytes *names, size_t count);
 bool kad__peerstore_speaks(const kad__peerstore *p, const kad_peer_id *peer,
                            kad_bytes protocol);
-/* Writes the names as a list of wire/addresses.h; returns its length. */
+/* Writes the names as a list of wire/addresses.h; returns its length. What does
+ * not fit is left out; without `out`, the bytes that the names take. */
 size_t kad__peerstore_protocols(const kad__peerstore *p,
                                 const kad_peer_id *peer, uint8_t *out,
                                 size_t cap);

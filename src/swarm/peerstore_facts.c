@@ -129,6 +129,9 @@ size_t kad__peerstore_protocols(const kad__peerstore *p, const kad_peer_id *id,
   kad_bytes rest = kad__known_get_fact(p, id, KAD__KNOWN_PROTOCOLS);
   kad_bytes name;
   size_t written = 0;
+  if (out == NULL) {
+    return rest.len;
+  }
   while (next_name(&rest, &name)) {
     (void)kad__addresses_append(out, cap, &written, name);
   }

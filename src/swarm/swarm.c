@@ -271,6 +271,10 @@ kad__protocol_names kad__swarm_protocols(const kad__swarm *s) {
                                .user = s};
 }
 
+const kad_swarm_counters *kad__swarm_counters_get(const kad__swarm *s) {
+  return &s->counters;
+}
+
 /* ---- time ---------------------------------------------------------------- */
 
 kad_time kad__swarm_deadline(const kad__swarm *s) {

@@ -14,6 +14,8 @@
 #include "base/heap.h"
 #include "connection/connection.h"
 #include "connection/multistream.h"
+#include "kadmium/connections.h"
+#include "kadmium/gater.h"
 #include "swarm/peerstore.h"
 
 typedef struct kad__swarm kad__swarm;
@@ -43,6 +45,7 @@ typedef struct kad__swarm_config {
   /* The next two as in kad__connection_config; the key is copied. */
   uint8_t protocols[KAD__SECURITY_PROTOCOLS];
   const uint8_t *network_key;
+  kad_gater gater; /* what its functions need is borrowed */
 } kad__swarm_config;
 
 void kad__swarm_config_default(kad__swarm_config *config);
@@ -72,6 +75,9 @@ kad__protocol_names kad__swarm_protocols(const kad__swarm *s);
 /* Starts to listen on a multiaddr (/ip4|ip6/../tcp/..). The outcome is an
  * event. KAD_E_UNSUPPORTED: nothing that we can listen on. */
 int kad__swarm_listen(kad__swarm *s, kad_bytes address);
+/* Ends the listener that was asked for at `address`, or is bound to it. Its
+ * connections stay; LISTEN_CLOSED follows. False: there is none. */
+bool kad__swarm_unlisten(kad__swarm *s, kad_bytes address);
 /* Bound addresses, ports filled in; wildcards as the world expanded them. */
 size_t kad__swarm_listen_addresses(const kad__swarm *s, kad_bytes *out,
                                    size_t cap);
@@ -80,7 +86,8 @@ size_t kad__swarm_listen_addresses(const kad__swarm *s, kad_bytes *out,
  * of wire/addresses.h; may be empty). Returns 0 when a dial is under way (also
  * one begun earlier): CONNECTED or DIAL_FAILED follows, once. Returns 1 when
  * connected already; no event then. KAD_E_SELF, KAD_E_NO_ADDRESS, KAD_E_BACKOFF
- * (every address failed recently), KAD_E_LIMIT, KAD_E_NO_MEMORY. */
+ * (every address failed recently), KAD_E_GATED, KAD_E_LIMIT, KAD_E_NO_MEMORY.
+ */
 int kad__swarm_dial(kad__swarm *s, const kad_peer_id *peer, kad_bytes addresses,
                     kad_time now);
 /* Connects to whoever answers at one address, which may end in /p2p/ID, also
@@ -92,7 +99,10 @@ int kad__swarm_dial_address(kad__swarm *s, kad__id *dial, kad_bytes address,
                             kad_time now);
 
 bool kad__swarm_connected(const kad__swarm *s, const kad_peer_id *peer);
-/* Closes one connection, or all of a peer. DISCONNECTED follows. */
+/* Closes one connection with a code that the peer is told, or one or all of a
+ * peer with none. DISCONNECTED follows. */
+void kad__swarm_close(kad__swarm *s, kad__id connection, uint32_t code,
+                      kad_time now);
 void kad__swarm_disconnect(kad__swarm *s, kad__id connection, kad_time now);
 void kad__swarm_disconnect_peer(kad__swarm *s, const kad_peer_id *peer,
                                 kad_time now);
@@ -111,6 +121,9 @@ typedef struct kad__connection_info {
   kad_bytes public_key; /* the peer's, protobuf; borrowed */
   kad_time opened;
   size_t streams;
+  kad__security_protocol security;
+  bool early_muxer;
+  kad_time round_trip; /* 0: not measured */
 } kad__connection_info;
 
 /* False when there is no such established connection. */
@@ -119,10 +132,12 @@ bool kad__swarm_connection(const kad__swarm *s, kad__id id,
 /* Walks the established connections: start with 0; 0 at the end. */
 kad__id kad__swarm_connection_next(const kad__swarm *s, kad__id after);
 size_t kad__swarm_connection_count(const kad__swarm *s);
+const kad_swarm_counters *kad__swarm_counters_get(const kad__swarm *s);
 
 typedef enum kad__swarm_event_type {
   KAD__SWARM_LISTENING,       /* address */
   KAD__SWARM_LISTEN_FAILED,   /* address, error */
+  KAD__SWARM_LISTEN_CLOSED,   /* address: as it was asked for */
   KAD__SWARM_CONNECTED,       /* connection, peer, dial, inbound, first */
   KAD__SWARM_DISCONNECTED,    /* connection, peer, error, last; error 0: we
                                  closed it, being asked to or it being idle */
@@ -148,6 +163,7 @@ typedef struct kad__swarm_event {
   kad_peer_id peer;
   kad__stream *stream;
   kad_bytes address; /* borrowed until the next poll */
+  uint32_t code;     /* DISCONNECTED: what the peer gave; 0: none */
 } kad__swarm_event;
 
 /* The next event; false when there is none. Per connection the order is
@@ -235,7 +251,7 @@ void kad__swarm_listening(kad__swarm *s, kad__id listener, kad_bytes addresses,
                           kad_time now);
 void kad__swarm_listen_failed(kad__swarm *s, kad__id listener, int error);
 
-/* A channel was accepted. Returns 0 and its id, or KAD_E_LIMIT or
+/* A channel was accepted. Returns 0 and its id, or KAD_E_LIMIT, KAD_E_GATED or
  * KAD_E_NO_MEMORY: close it. */
 int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
                         kad_bytes remote, kad_bytes local, kad_time now);

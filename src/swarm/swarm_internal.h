@@ -170,6 +170,7 @@ struct kad__channel {
   bool paused;
   bool first;
   bool last;
+  bool gate_passed; /* the gater was asked about the identity */
 };
 
 struct kad__stream {
@@ -296,6 +297,7 @@ struct kad__swarm {
   uint32_t opening; /* our channels, not yet established */
   uint32_t dials;
   size_t memory;
+  kad_swarm_counters counters;
   kad_bytes names[KAD__SWARM_PROTOCOLS_MAX]; /* handled now */
   uint32_t tags[KAD__SWARM_PROTOCOLS_MAX];
   kad__protocol_match matches[KAD__SWARM_PROTOCOLS_MAX];
@@ -369,6 +371,17 @@ void kad__swarm_put_peer(kad__swarm *s, kad__swarm_peer *peer);
 /* The connection to open a stream on; NULL: none. */
 kad__channel *kad__swarm_best_channel(const kad__swarm_peer *peer);
 
+/* ---- gate.c ------------------------------------------------------------- */
+
+bool kad__gate_dial_peer(kad__swarm *s, const kad_peer_id *peer);
+/* The peer's len is 0: whoever answers. */
+bool kad__gate_dial_address(kad__swarm *s, const kad_peer_id *peer,
+                            kad_bytes address);
+bool kad__gate_accept(kad__swarm *s, kad_bytes local, kad_bytes remote);
+/* Asked once, as soon as the identity is proven; true until then. */
+bool kad__gate_secured(kad__channel *c);
+bool kad__gate_upgraded(kad__channel *c);
+
 /* ---- limits.c ----------------------------------------------------------- */
 
 /* May a channel from `remote` be accepted? KAD_E_LIMIT, KAD_E_NO_MEMORY. On
@@ -376,7 +389,7 @@ kad__channel *kad__swarm_best_channel(const kad__swarm_peer *peer);
 int kad__limits_accept(kad__swarm *s, kad__origin **origin, kad_bytes remote);
 void kad__limits_leave(kad__swarm *s, kad__origin *origin);
 /* May the upgraded channel become a connection to `peer`? KAD_E_LIMIT. */
-int kad__limits_establish(const kad__swarm *s, const kad__channel *c,
+int kad__limits_establish(kad__swarm *s, const kad__channel *c,
                           const kad__swarm_peer *peer);
 void kad__limits_charge(kad__channel *c);
 

@@ -1,0 +1,112 @@
+/**
+ * @file
+ * The connections of a node: which there are, what they are like, how they are
+ * closed, and what was refused.
+ */
+#ifndef KADMIUM_CONNECTIONS_H
+#define KADMIUM_CONNECTIONS_H
+
+#include "kadmium/node.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Why a connection is ended, as both sides see it (libp2p, specification of
+ * error codes). Others are yours to choose. */
+typedef enum kad_connection_code {
+  KAD_CONNECTION_CODE_NONE = 0,
+  KAD_CONNECTION_CODE_NEGOTIATION = 0x1000,
+  KAD_CONNECTION_CODE_LIMIT = 0x1001,
+  KAD_CONNECTION_CODE_RATE_LIMITED = 0x1002,
+  KAD_CONNECTION_CODE_PROTOCOL_VIOLATION = 0x1003,
+  KAD_CONNECTION_CODE_SUPPLANTED = 0x1004,
+  KAD_CONNECTION_CODE_GARBAGE_COLLECTED = 0x1005,
+  KAD_CONNECTION_CODE_SHUTDOWN = 0x1006,
+  KAD_CONNECTION_CODE_GATED = 0x1007
+} kad_connection_code;
+
+/** An established connection. Bytes and texts are borrowed until the node is
+ * driven. */
+typedef struct kad_connection_info {
+  uint64_t id; /**< never 0, never used again */
+  kad_peer_id peer;
+  bool inbound;
+  kad_bytes remote_address; /**< binary multiaddr, without /p2p */
+  kad_bytes local_address;
+  kad_bytes public_key; /**< the peer's, protobuf */
+  kad_time age;
+  uint32_t streams;        /**< open now, in both directions */
+  const char *transport;   /**< "tcp" */
+  const char *security;    /**< "/noise", "/tls/1.0.0" */
+  const char *multiplexer; /**< "/yamux/1.0.0" */
+  bool early_multiplexer;  /**< agreed inside the security handshake */
+  kad_time round_trip;     /**< as last measured; 0: not yet */
+} kad_connection_info;
+
+/** Takes the connections one by one, to `peer` alone unless that is NULL: start
+ * with *cursor = 0; false at the end. Those that come or go meanwhile may or
+ * may not be among them. */
+KAD_API bool kad_node_next_connection(const kad_node *node, uint64_t *cursor,
+                                      const kad_peer_id *peer,
+                                      kad_connection_info *out);
+
+/** One connection by its id; false when there is none (any more). */
+KAD_API bool kad_node_connection(const kad_node *node, uint64_t id,
+                                 kad_connection_info *out);
+
+typedef enum kad_connectedness {
+  KAD_NOT_CONNECTED = 0,
+  KAD_CONNECTED = 1,
+  KAD_CONNECTED_LIMITED = 4 /**< through a relay: never so far */
+} kad_connectedness;
+
+KAD_API kad_connectedness kad_node_connectedness(const kad_node *node,
+                                                 const kad_peer_id *peer);
+
+/** Ends a connection: its streams die, then KAD_EVENT_DISCONNECTED follows when
+ * it was the last to that peer, who is told `code`. False: there is none. */
+KAD_API bool kad_node_close_connection(kad_node *node, uint64_t id,
+                                       uint32_t code);
+/** The same with all connections to a peer; returns how many there were. */
+KAD_API size_t kad_node_disconnect(kad_node *node, const kad_peer_id *peer,
+                                   uint32_t code);
+
+/** Listens on one more multiaddr; KAD_EVENT_LISTENING or
+ * KAD_EVENT_LISTEN_FAILED follows. KAD_E_MULTIADDR: malformed.
+ * KAD_E_UNSUPPORTED: nothing that we can listen on. KAD_E_NO_MEMORY. */
+KAD_API int kad_node_listen(kad_node *node, const char *address);
+/** Stops listening on an address that was given so, or that
+ * kad_node_listen_addresses names; connections stay. KAD_EVENT_LISTENING tells
+ * what is left. False: we do not listen there. */
+KAD_API bool kad_node_unlisten(kad_node *node, const char *address);
+/** What we listen on, as a list for kad_addresses_next: ports filled in,
+ * wildcards as the addresses of this machine's interfaces. Borrowed until the
+ * node is driven. */
+KAD_API kad_bytes kad_node_listen_addresses(kad_node *node);
+
+/** What has happened since the node was made. */
+typedef struct kad_swarm_counters {
+  uint64_t opened_inbound; /**< connections, established */
+  uint64_t opened_outbound;
+  uint64_t closed;         /**< of these */
+  uint64_t failed_inbound; /**< accepted, and failed before established */
+  uint64_t failed_dials;   /**< addresses that were tried in vain */
+  uint64_t gated;          /**< by the owner's gater, at any of its questions */
+  /* Refused for want of something: */
+  uint64_t refused_connections; /**< of room for connections in all */
+  uint64_t refused_pending;     /**< as many are not yet established */
+  uint64_t refused_address;     /**< as many come from that address */
+  uint64_t refused_peer;        /**< as many are to that peer */
+  uint64_t refused_memory;
+  uint64_t refused_streams; /**< inbound, of connections that have ended */
+} kad_swarm_counters;
+
+KAD_API void kad_node_swarm_counters(const kad_node *node,
+                                     kad_swarm_counters *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

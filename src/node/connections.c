@@ -1,0 +1,83 @@
+/* Connections and listeners as the owner sees them. */
+#include "node/connections.h"
+
+#include "node/node_internal.h"
+#include "wire/addresses.h"
+
+static const char *security_name(kad__security_protocol security) {
+  return security == KAD__SECURITY_TLS ? "/tls/1.0.0" : "/noise";
+}
+
+bool kad__node_connection(const kad__node *node, uint64_t id,
+                          kad_connection_info *out, kad_time now) {
+  kad__connection_info in;
+  if (!kad__swarm_connection(node->swarm, id, &in)) {
+    return false;
+  }
+  *out = (kad_connection_info){.id = id,
+                               .peer = in.peer,
+                               .inbound = in.inbound,
+                               .remote_address = in.remote_address,
+                               .local_address = in.local_address,
+                               .public_key = in.public_key,
+                               .age = now - in.opened,
+                               .streams = (uint32_t)in.streams,
+                               .transport = "tcp",
+                               .security = security_name(in.security),
+                               .multiplexer = "/yamux/1.0.0",
+                               .early_multiplexer = in.early_muxer,
+                               .round_trip = in.round_trip};
+  return true;
+}
+
+bool kad__node_next_connection(const kad__node *node, uint64_t *cursor,
+                               const kad_peer_id *peer,
+                               kad_connection_info *out, kad_time now) {
+  while ((*cursor = kad__swarm_connection_next(node->swarm, *cursor)) != 0) {
+    if (kad__node_connection(node, *cursor, out, now) &&
+        (peer == NULL || kad_peer_id_equal(&out->peer, peer))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool kad__node_close_connection(kad__node *node, uint64_t id, uint32_t code,
+                                kad_time now) {
+  kad__connection_info info;
+  if (!kad__swarm_connection(node->swarm, id, &info)) {
+    return false;
+  }
+  kad__swarm_close(node->swarm, id, code, now);
+  return true;
+}
+
+size_t kad__node_disconnect(kad__node *node, const kad_peer_id *peer,
+                            uint32_t code, kad_time now) {
+  kad_connection_info info;
+  size_t count = 0;
+  uint64_t cursor = 0;
+  while (kad__node_next_connection(node, &cursor, peer, &info, now)) {
+    kad__swarm_close(node->swarm, info.id, code, now);
+    count++;
+  }
+  return count;
+}
+
+kad_connectedness kad__node_connectedness(const kad__node *node,
+                                          const kad_peer_id *peer) {
+  return kad__swarm_connected(node->swarm, peer) ? KAD_CONNECTED
+                                                 : KAD_NOT_CONNECTED;
+}
+
+kad_bytes kad__node_listen_addresses(kad__node *node) {
+  kad_bytes list[64];
+  size_t count =
+      kad__swarm_listen_addresses(node->swarm, list, KAD__COUNT(list));
+  node->addresses_len = 0;
+  for (size_t i = 0; i < count; i++) {
+    (void)kad__addresses_append(node->addresses, sizeof(node->addresses),
+                                &node->addresses_len, list[i]);
+  }
+  return kad__bytes(node->addresses, node->addresses_len);
+}

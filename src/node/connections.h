@@ -1,0 +1,23 @@
+/* Connections and listeners as the owner sees them: kadmium/connections.h with
+ * the time put in. */
+#ifndef KAD_NODE_CONNECTIONS_H
+#define KAD_NODE_CONNECTIONS_H
+
+#include "kadmium/connections.h"
+#include "node/node.h"
+
+bool kad__node_connection(const kad__node *node, uint64_t id,
+                          kad_connection_info *out, kad_time now);
+bool kad__node_next_connection(const kad__node *node, uint64_t *cursor,
+                               const kad_peer_id *peer,
+                               kad_connection_info *out, kad_time now);
+bool kad__node_close_connection(kad__node *node, uint64_t id, uint32_t code,
+                                kad_time now);
+size_t kad__node_disconnect(kad__node *node, const kad_peer_id *peer,
+                            uint32_t code, kad_time now);
+kad_connectedness kad__node_connectedness(const kad__node *node,
+                                          const kad_peer_id *peer);
+/* Shares its memory with kad__node_addresses. */
+kad_bytes kad__node_listen_addresses(kad__node *node);
+
+#endif
