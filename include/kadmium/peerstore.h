@@ -63,9 +63,9 @@ KAD_API size_t kad_node_known_peers(const kad_node *node);
 KAD_API int kad_node_add_peer_addresses(kad_node *node, const kad_peer_id *peer,
                                         kad_bytes addresses, kad_time ttl);
 /**
- * Gives one address a lifetime, shorter ones too; 0 removes it. KAD_E_MULTIADDR,
- * KAD_E_PEER_MISMATCH (it ends in another /p2p/ID), KAD_E_LIMIT,
- * KAD_E_NO_MEMORY: nothing has changed.
+ * Gives one address a lifetime, shorter ones too; 0 removes it.
+ * KAD_E_MULTIADDR, KAD_E_PEER_MISMATCH (it ends in another /p2p/ID),
+ * KAD_E_LIMIT, KAD_E_NO_MEMORY: nothing has changed.
  */
 KAD_API int kad_node_set_peer_address(kad_node *node, const kad_peer_id *peer,
                                       kad_bytes address, kad_time ttl);

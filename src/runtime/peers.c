@@ -1,8 +1,8 @@
 /* kadmium/peerstore.h: the node's functions with the clock put in. Nothing here
  * makes the node send, but a lifetime that ends earlier moves its deadline. */
-#include "kadmium/peerstore.h"
-
 #include "node/peers.h"
+
+#include "kadmium/peerstore.h"
 #include "runtime/kad_node.h"
 #include "runtime/system.h"
 
