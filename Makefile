@@ -51,6 +51,7 @@ test-thread: | packages
 	@ctest --test-dir $(BUILD)/test-thread --output-on-failure -R 'service'
 
 interop: all
+	@ninja -C $(BUILD) --quiet kadmium_streams
 	@python3 tests/interop/run.py --kadmium $(BUILD)/kadmium
 
 bench: | packages

@@ -112,6 +112,11 @@ typedef struct kad_node_options {
   /** Who may connect; copied, what its functions need is borrowed. NULL: all.
    */
   const kad_gater *gater;
+  /** Streams open on one connection: those that the peer has opened (0: 1024;
+   * more are reset with code 0x1002), and ours (0: 448; more wait their turn,
+   * as rust-libp2p ends a connection with more than 512). */
+  uint32_t max_inbound_streams;
+  uint32_t max_outbound_streams;
 } kad_node_options;
 
 #ifdef __cplusplus

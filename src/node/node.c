@@ -121,6 +121,12 @@ static int make_swarm(kad__node *node, const kad__node_config *config,
   swarm.max_memory = config->max_connections * MEMORY_PER_CONNECTION;
   memcpy(swarm.protocols, config->security, sizeof(swarm.protocols));
   swarm.network_key = config->network_key;
+  if (config->max_inbound_streams != 0) {
+    swarm.yamux.max_inbound_streams = config->max_inbound_streams;
+  }
+  if (config->max_outbound_streams != 0) {
+    swarm.yamux.max_outbound_streams = config->max_outbound_streams;
+  }
   if (config->gater != NULL) {
     swarm.gater = *config->gater;
   }

@@ -37,6 +37,8 @@ typedef struct kad__node_config {
   uint8_t security[KAD__SECURITY_PROTOCOLS]; /* kad_security */
   const uint8_t *network_key;                /* NULL: a public network */
   const kad_gater *gater;                    /* NULL: all may connect */
+  uint32_t max_inbound_streams;              /* of a connection; 0: default */
+  uint32_t max_outbound_streams;
   kad__store *store;   /* borrowed, outlives the node; NULL: in memory */
   kad_dht_options dht; /* its list of validators is copied */
 } kad__node_config;

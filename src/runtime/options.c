@@ -89,6 +89,8 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   memcpy(config->security, o->security, sizeof(config->security));
   config->network_key = o->network_key;
   config->gater = o->gater;
+  config->max_inbound_streams = o->max_inbound_streams;
+  config->max_outbound_streams = o->max_outbound_streams;
   config->dht = o->dht;
   config->store = o->store;
   if (o->protocol != NULL) {
