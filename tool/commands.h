@@ -6,6 +6,9 @@
 
 int tool_node(const tool_options *options);
 int tool_id(const tool_options *options);
+int tool_peers(const tool_options *options);
+int tool_connect(const tool_options *options);
+int tool_identify(const tool_options *options);
 int tool_ping(const tool_options *options);
 int tool_find_peer(const tool_options *options);
 int tool_closest(const tool_options *options);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "connections.h"
 #include "keys.h"
 
 /* A line that is longer is no command. */
@@ -189,12 +190,19 @@ static void print_result(const kad_event *event, const json_t *tag) {
 static void print_peers(const tool_control *control, const json_t *tag) {
   uint64_t cursor = 0;
   kad_peer_id peer;
-  json_t *array = json_array();
+  kad_connection_info connection;
+  json_t *peers = json_array();
+  json_t *connections = json_array();
   while (kad_node_next_peer(control->node, &cursor, &peer)) {
     char text[KAD_PEER_ID_TEXT_MAX];
-    json_array_append_new(array, json_string(tool_peer_text(text, &peer)));
+    json_array_append_new(peers, json_string(tool_peer_text(text, &peer)));
   }
-  tool_print_json(json_pack("{s:s, s:o}", "type", "peers", "peers", array),
+  cursor = 0;
+  while (kad_node_next_connection(control->node, &cursor, NULL, &connection)) {
+    json_array_append_new(connections, tool_connection_json(&connection));
+  }
+  tool_print_json(json_pack("{s:s, s:o, s:o}", "type", "peers", "peers", peers,
+                            "connections", connections),
                   tag);
   print_end(tag, 0);
 }

@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -197,6 +198,9 @@ static void show_dial_failure(tool_session *session, const kad_event *event) {
 /* Events of the node's life, while a request runs. */
 static void show_life(tool_session *session, const kad_event *event) {
   char text[KAD_PEER_ID_TEXT_MAX];
+  if (session->life != NULL) {
+    session->life(session, event);
+  }
   switch (event->type) {
     case KAD_EVENT_DIAL_FAILED:
       show_dial_failure(session, event);
@@ -259,6 +263,36 @@ bool tool_session_run(tool_session *session, const kad_request *request,
     kad_node_drive(session->node);
   }
   return true;
+}
+
+static int ms_until(const struct timespec *end) {
+  struct timespec now;
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  double left = (double)(end->tv_sec - now.tv_sec) * 1e3 +
+                (double)(end->tv_nsec - now.tv_nsec) / 1e6;
+  return left <= 0 ? 0 : (int)(left < INT_MAX - 1 ? left + 1 : INT_MAX);
+}
+
+bool tool_session_wait(tool_session *session, const bool *done) {
+  kad_time timeout = session->options->timeout;
+  struct timespec end;
+  kad_event event;
+  (void)clock_gettime(CLOCK_MONOTONIC, &end);
+  end.tv_sec += (time_t)(timeout / KAD_SECOND);
+  end.tv_nsec += (long)(timeout % KAD_SECOND);
+  while (true) {
+    while (!*done && kad_node_poll(session->node, &event)) {
+      show_life(session, &event);
+    }
+    int left = ms_until(&end);
+    int due = kad_node_timeout(session->node);
+    if (*done || left == 0 || tool_interrupted()) {
+      return !tool_interrupted();
+    }
+    struct pollfd fd = {.fd = kad_node_fd(session->node), .events = POLLIN};
+    tool_wait(&fd, 1, due < 0 || due > left ? left : due);
+    kad_node_drive(session->node);
+  }
 }
 
 static const char *advice_to_join(const tool_session *session) {

@@ -5,17 +5,21 @@
 
 #include "output.h"
 
-typedef struct tool_session {
+typedef struct tool_session tool_session;
+
+/* Takes each result, before the END; progress is already removed. */
+typedef void (*tool_result)(tool_session *session, const kad_event *event);
+
+struct tool_session {
   const tool_options *options;
   tool_output out;
   kad_node *node;
   kad_key_pair *identity;
   size_t dials_failed;
   int last_dial_error;
-} tool_session;
-
-/* Takes each result, before the END; progress is already removed. */
-typedef void (*tool_result)(tool_session *session, const kad_event *event);
+  tool_result life; /* takes the events of the node's life, too; may be NULL */
+  void *user;       /* the command's own */
+};
 
 /* Makes a client node that joins by the options; on an error it has been
  * reported, and `*status` is the exit status. */
@@ -27,6 +31,11 @@ void tool_session_close(tool_session *session);
  * `*end`. False when it was interrupted. */
 bool tool_session_run(tool_session *session, const kad_request *request,
                       tool_result result, kad_event *end);
+
+/* Lets the node go on until `*done`, which an event of its life sets, or until
+ * the time-out that the command line asks for. False when it was interrupted.
+ */
+bool tool_session_wait(tool_session *session, const bool *done);
 
 /* Opens, runs and closes; prints the end. Returns the exit status. `what` says
  * what was tried ("looking for peer X"). */

@@ -7,7 +7,7 @@ from harness import run, unused_address
 
 ID = "12D3KooWCoBLt8dj9B4c19cuqGyoJHWBequNYf4rWvsBQp1oKp1m"
 CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
-COMMANDS = ["node", "id", "ping", "find-peer", "closest", "put", "get",
+COMMANDS = ["node", "id", "ping", "connect", "identify", "peers", "find-peer", "closest", "put", "get",
             "provide", "find-providers", "swarm-key", "demo"]
 
 
