@@ -1,4 +1,5 @@
 /* kadmium connect: can that peer be reached, and by what? */
+#include <math.h>
 #include <stdio.h>
 
 #include "commands.h"
@@ -12,7 +13,7 @@ static void show(const tool_session *session, const tool_target *target,
   if (session->out.json) {
     json_t *object = tool_connection_json(c);
     json_object_set_new(object, "type", json_string("connected"));
-    json_object_set_new(object, "elapsed_ms", json_real(ms));
+    json_object_set_new(object, "elapsed_ms", json_real(round(ms * 1e3) / 1e3));
     tool_print_json(object, NULL);
     return;
   }

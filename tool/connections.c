@@ -1,6 +1,7 @@
 /* A connection is looked up by its peer: a short-lived node has one to it. */
 #include "connections.h"
 
+#include <math.h>
 #include <stdio.h>
 
 bool tool_target_read(tool_target *out, tool_options *own,
@@ -78,7 +79,7 @@ json_t *tool_connection_json(const kad_connection_info *c) {
       "transport", c->transport, "security", c->security, "multiplexer",
       c->multiplexer, "early_multiplexer", c->early_multiplexer, "key_type",
       tool_key_type_name(c->public_key), "streams", (json_int_t)c->streams,
-      "age_s", (double)(c->age / KAD_MILLISECOND) / 1e3, "rtt_ms",
+      "age_s", round(tool_ms(c->age)) / 1e3, "rtt_ms",
       c->round_trip == 0 ? json_null() : json_real(tool_ms(c->round_trip)));
 }
 
