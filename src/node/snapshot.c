@@ -2,8 +2,9 @@
  * and once for good. Reading takes two passes as well, the first of which only
  * checks, so that a damaged snapshot changes nothing.
  *
- * Peers come back as contacts, not as members: a snapshot may be old, and what
- * it says of others has to prove itself again. */
+ * Peers of the table come back as contacts, not as members: a snapshot may be
+ * old, and what it says of others has to prove itself again. What the peerstore
+ * knew it knows again, less what has expired meanwhile by the wall clock. */
 #include "node/snapshot.h"
 
 #include "kademlia/inspect.h"
@@ -12,15 +13,33 @@
 #include "wire/addresses.h"
 #include "wire/protobuf.h"
 
-enum { MAGIC = 1, VERSION = 2, PEER = 3, RECORD = 4, PROVIDED = 5 };
+enum { MAGIC = 1, VERSION = 2, PEER = 3, RECORD = 4, PROVIDED = 5, KNOWN = 6 };
 enum { PEER_ID = 1, PEER_ADDRESS = 2 };
 enum { RECORD_KEY = 1, RECORD_VALUE = 2, RECORD_EXPIRES = 3 };
+
+enum {
+  KNOWN_ID = 1,
+  KNOWN_ADDRESS = 2,
+  KNOWN_PROTOCOL = 3,
+  KNOWN_AGENT = 4,
+  KNOWN_PROTOCOL_VERSION = 5,
+  KNOWN_RECORD = 6,
+  KNOWN_KEY = 7
+};
+enum { KNOWN_ADDRESS_BYTES = 1, KNOWN_ADDRESS_EXPIRES = 2 };
 
 #define FORMAT_VERSION 1
 static const char magic[] = "kadmium snapshot";
 
 /* Contacts that are taken from one snapshot: more than enough to join. */
 #define CONTACTS_MAX 64
+/* Peers of the peerstore, and bytes of them, that are written; peers that are
+ * read. What would be gone in a moment is not worth it, and a clock that was
+ * wrong must not make an address live for years. */
+#define KNOWN_MAX 1000
+#define KNOWN_BYTES_MAX ((size_t)4 << 20)
+#define KNOWN_LIFE_MIN KAD__ADDRESS_TEMPORARY
+#define KNOWN_LIFE_MAX (7 * 24 * KAD_HOUR)
 
 /* ---- writing ------------------------------------------------------------- */
 
@@ -123,12 +142,102 @@ static void put_provided(sink *s, const kad__node *node) {
   }
 }
 
+/* ---- writing what is known of peers -------------------------------------- */
+
+static void put_known_address_body(sink *s, kad_bytes address,
+                                   uint64_t expires) {
+  put_bytes(s, KNOWN_ADDRESS_BYTES, address);
+  if (expires != 0) {
+    put_number(s, KNOWN_ADDRESS_EXPIRES, expires);
+  }
+}
+
+/* Addresses in use are as good as recent ones; 0 stands for no end. */
+static uint64_t end_of(const kad__node *node,
+                       const kad__peerstore_address *entry, kad_time now) {
+  if (entry->left == KAD__ADDRESS_PERMANENT) {
+    return 0;
+  }
+  kad_time left =
+      entry->left == KAD__ADDRESS_CONNECTED ? KAD__ADDRESS_RECENT : entry->left;
+  return expiry_seconds(node, kad__time_add(now, left), now);
+}
+
+/* Returns how many there are. */
+static size_t put_known_addresses(sink *s, const kad__node *node,
+                                  const kad_peer_id *peer, kad_time now) {
+  const kad__peerstore *p = kad__swarm_peerstore(node->swarm);
+  kad__peerstore_address entry;
+  size_t at = 0;
+  size_t count = 0;
+  while (kad__peerstore_next_entry(p, peer, &at, &entry, now)) {
+    if (entry.left <= KNOWN_LIFE_MIN) {
+      continue;
+    }
+    uint64_t expires = end_of(node, &entry, now);
+    sink body = {.w = NULL};
+    put_known_address_body(&body, entry.address, expires);
+    put_header(s, KNOWN_ADDRESS, body.len);
+    put_known_address_body(s, entry.address, expires);
+    count++;
+  }
+  return count;
+}
+
+static void put_fact(sink *s, uint32_t number, kad_bytes fact) {
+  if (fact.len != 0) {
+    put_bytes(s, number, fact);
+  }
+}
+
+static size_t put_known_body(sink *s, const kad__node *node,
+                             const kad_peer_id *peer, kad_time now) {
+  const kad__peerstore *p = kad__swarm_peerstore(node->swarm);
+  put_bytes(s, KNOWN_ID, kad_peer_id_bytes(peer));
+  size_t count = put_known_addresses(s, node, peer, now);
+  size_t at = 0;
+  kad_bytes name;
+  while (kad__peerstore_next_protocol(p, peer, &at, &name)) {
+    put_bytes(s, KNOWN_PROTOCOL, name);
+  }
+  put_fact(s, KNOWN_AGENT, kad__peerstore_agent(p, peer));
+  put_fact(s, KNOWN_PROTOCOL_VERSION, kad__peerstore_version(p, peer));
+  put_fact(s, KNOWN_RECORD, kad__peerstore_record(p, peer));
+  if (!kad__peerstore_id_holds_key(peer)) {
+    put_fact(s, KNOWN_KEY, kad__peerstore_key(p, peer));
+  }
+  return count;
+}
+
+/* Without a wall clock nobody could say later how old it is. */
+static void put_known(sink *s, const kad__node *node, kad_time now) {
+  const kad__peerstore *p = kad__swarm_peerstore(node->swarm);
+  const kad_peer_id *peer = NULL;
+  uint64_t cursor = 0;
+  size_t count = 0;
+  size_t bytes = 0;
+  bool timed = kad__node_unix_ns(node, now) != 0;
+  while (timed && count < KNOWN_MAX &&
+         kad__peerstore_next_peer(p, &cursor, &peer)) {
+    sink body = {.w = NULL};
+    if (put_known_body(&body, node, peer, now) == 0 ||
+        body.len > KNOWN_BYTES_MAX - bytes) {
+      continue;
+    }
+    put_header(s, KNOWN, body.len);
+    (void)put_known_body(s, node, peer, now);
+    bytes += body.len;
+    count++;
+  }
+}
+
 static void put_all(sink *s, kad__node *node, kad_time now) {
   put_bytes(s, MAGIC, kad__bytes_of(magic));
   put_number(s, VERSION, FORMAT_VERSION);
   put_peers(s, node->dht);
   put_records(s, node, now);
   put_provided(s, node);
+  put_known(s, node, now);
 }
 
 int kad__node_snapshot(kad__node *node, uint8_t *out, size_t cap,
@@ -236,11 +345,121 @@ static int take_provided(kad__node *node, kad_bytes key) {
   return node->store->ops->add_provider(node->store, &provider, true);
 }
 
+/* ---- reading what is known of peers -------------------------------------- */
+
+/* How long an address that is good until `expires` may live; 0: it is over. */
+static kad_time life_until(uint64_t expires, uint64_t unix_s) {
+  if (expires == 0) {
+    return KAD__ADDRESS_PERMANENT;
+  }
+  uint64_t left = expires <= unix_s ? 0 : expires - unix_s;
+  return left > KNOWN_LIFE_MAX / KAD_SECOND ? KNOWN_LIFE_MAX
+                                            : left * KAD_SECOND;
+}
+
+static int take_known_address(kad__node *node, const kad_peer_id *peer,
+                              kad_bytes body, kad_time now) {
+  uint64_t unix_s = kad__node_unix_ns(node, now) / KAD_SECOND;
+  kad_bytes address = {NULL, 0};
+  uint64_t expires = 0;
+  kad__pb_field field;
+  int more;
+  while ((more = kad__pb_next(&body, &field)) == 1) {
+    if (field.number == KNOWN_ADDRESS_BYTES && field.type == KAD__PB_BYTES) {
+      address = field.bytes;
+    } else if (field.number == KNOWN_ADDRESS_EXPIRES &&
+               field.type == KAD__PB_VARINT) {
+      expires = field.value;
+    }
+  }
+  if (more < 0) {
+    return 0;
+  }
+  return kad__peerstore_add(kad__swarm_peerstore(node->swarm), peer, address,
+                            life_until(expires, unix_s), now);
+}
+
+/* A record adds nothing to the addresses that live: it only comes back with
+ * them. */
+static int take_known_record(kad__peerstore *p, kad_bytes sealed,
+                             kad_time now) {
+  kad_peer_id whose;
+  return kad__peerstore_consume(p, &whose, sealed, KAD_SECOND, now);
+}
+
+static int take_known_field(kad__node *node, const kad_peer_id *peer,
+                            const kad__pb_field *field, kad_time now) {
+  kad__peerstore *p = kad__swarm_peerstore(node->swarm);
+  switch (field->number) {
+    case KNOWN_ADDRESS:
+      return take_known_address(node, peer, field->bytes, now);
+    case KNOWN_AGENT:
+      return kad__peerstore_set_agent(p, peer, field->bytes);
+    case KNOWN_PROTOCOL_VERSION:
+      return kad__peerstore_set_version(p, peer, field->bytes);
+    case KNOWN_RECORD:
+      return take_known_record(p, field->bytes, now);
+    case KNOWN_KEY:
+      return kad__peerstore_set_key(p, peer, field->bytes);
+    default:
+      return 0;
+  }
+}
+
+/* Whom it is about, and its protocols; false when it is not about anybody that
+ * we care for. */
+static bool read_known(const kad__node *node, kad_bytes body, kad_peer_id *peer,
+                       kad_bytes *names, size_t *count) {
+  kad__pb_field field;
+  bool named = false;
+  int more;
+  while ((more = kad__pb_next(&body, &field)) == 1) {
+    if (field.type != KAD__PB_BYTES) {
+      continue;
+    }
+    if (field.number == KNOWN_ID) {
+      named = kad_peer_id_decode(peer, field.bytes) == 0;
+    } else if (field.number == KNOWN_PROTOCOL &&
+               *count < KAD__PEERSTORE_PROTOCOLS_PER_PEER) {
+      names[(*count)++] = field.bytes;
+    }
+  }
+  return more == 0 && named && !kad_peer_id_equal(peer, kad__node_id(node));
+}
+
+/* Facts last as long as their peer's addresses do, so without those that are
+ * left there is nothing to keep. */
+static int take_known(kad__node *node, kad_bytes body, kad_time now) {
+  kad__peerstore *p = kad__swarm_peerstore(node->swarm);
+  kad_bytes names[KAD__PEERSTORE_PROTOCOLS_PER_PEER];
+  kad_peer_id peer;
+  size_t count = 0;
+  kad__pb_field field;
+  if (!read_known(node, body, &peer, names, &count)) {
+    return 0;
+  }
+  while (kad__pb_next(&body, &field) == 1) {
+    if (field.type == KAD__PB_BYTES &&
+        (field.number == KNOWN_ADDRESS || kad__peerstore_knows(p, &peer)) &&
+        take_known_field(node, &peer, &field, now) == KAD_E_NO_MEMORY) {
+      return KAD_E_NO_MEMORY;
+    }
+  }
+  return count == 0 || !kad__peerstore_knows(p, &peer)
+             ? 0
+             : kad__peerstore_set_protocols(p, &peer, names, count);
+}
+
+typedef struct intake {
+  size_t contacts;
+  size_t known;
+} intake;
+
 static int take_field(kad__node *node, const kad__pb_field *field,
-                      size_t *contacts, kad_time now) {
+                      intake *taken, kad_time now) {
   switch (field->number) {
     case PEER:
-      if ((*contacts)++ < CONTACTS_MAX) {
+      if (taken->contacts++ < CONTACTS_MAX) {
         take_peer(node, field->bytes, now);
       }
       return 0;
@@ -248,6 +467,10 @@ static int take_field(kad__node *node, const kad__pb_field *field,
       return take_record(node, field->bytes, now);
     case PROVIDED:
       return take_provided(node, field->bytes);
+    case KNOWN:
+      return taken->known++ < KNOWN_MAX && kad__node_unix_ns(node, now) != 0
+                 ? take_known(node, field->bytes, now)
+                 : 0;
     default:
       return 0;
   }
@@ -259,9 +482,9 @@ int kad__node_restore(kad__node *node, kad_bytes snapshot, kad_time now) {
     return error;
   }
   kad__pb_field field;
-  size_t contacts = 0;
+  intake taken = {0};
   while (kad__pb_next(&snapshot, &field) == 1) {
-    if (take_field(node, &field, &contacts, now) == KAD_E_NO_MEMORY) {
+    if (take_field(node, &field, &taken, now) == KAD_E_NO_MEMORY) {
       return KAD_E_NO_MEMORY;
     }
   }

@@ -77,6 +77,11 @@ bool kad__peerstore_speaks(const kad__peerstore *p, const kad_peer_id *peer,
 size_t kad__peerstore_protocols(const kad__peerstore *p,
                                 const kad_peer_id *peer, uint8_t *out,
                                 size_t cap);
+/* The same one by one: start with *at = 0; false at the end. `*name` is
+ * borrowed until the peer changes. */
+bool kad__peerstore_next_protocol(const kad__peerstore *p,
+                                  const kad_peer_id *peer, size_t *at,
+                                  kad_bytes *name);
 int kad__peerstore_set_agent(kad__peerstore *p, const kad_peer_id *peer,
                              kad_bytes agent);
 /* Borrowed until the peer changes; empty when unknown. */
@@ -92,6 +97,7 @@ kad_bytes kad__peerstore_version(const kad__peerstore *p,
  * KAD_E_LIMIT, KAD_E_NO_MEMORY. */
 int kad__peerstore_set_key(kad__peerstore *p, const kad_peer_id *peer,
                            kad_bytes key);
+bool kad__peerstore_id_holds_key(const kad_peer_id *peer);
 /* Borrowed from `peer`, when the id holds the key, or until the peer changes;
  * empty when unknown. */
 kad_bytes kad__peerstore_key(const kad__peerstore *p, const kad_peer_id *peer);

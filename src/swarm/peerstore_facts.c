@@ -138,6 +138,19 @@ size_t kad__peerstore_protocols(const kad__peerstore *p, const kad_peer_id *id,
   return written;
 }
 
+bool kad__peerstore_next_protocol(const kad__peerstore *p,
+                                  const kad_peer_id *id, size_t *at,
+                                  kad_bytes *name) {
+  kad_bytes all = kad__known_get_fact(p, id, KAD__KNOWN_PROTOCOLS);
+  if (*at >= all.len) {
+    return false;
+  }
+  kad_bytes rest = kad__bytes_skip(all, *at);
+  (void)next_name(&rest, name);
+  *at = all.len - rest.len;
+  return true;
+}
+
 /* ---- the rest ------------------------------------------------------------ */
 
 int kad__peerstore_set_agent(kad__peerstore *p, const kad_peer_id *id,
@@ -165,6 +178,10 @@ static kad_bytes inline_key(const kad_peer_id *id) {
   return holds ? kad__bytes(id->bytes + MULTIHASH_HEAD,
                             (size_t)id->len - MULTIHASH_HEAD)
                : (kad_bytes){0};
+}
+
+bool kad__peerstore_id_holds_key(const kad_peer_id *peer) {
+  return inline_key(peer).len != 0;
 }
 
 static bool is_made_of(const kad_peer_id *id, kad_bytes key) {

@@ -1,0 +1,1 @@
+kadmium_fuzz(snapshot SOURCES fuzz_snapshot.c USES node MUTATIONS 200)
