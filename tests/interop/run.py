@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from harness import build, network, pairs, pnet, records, security
+from harness import build, network, pairs, pnet, records, security, streams
 from harness.report import Report
-from harness.world import Programs
+from harness.world import STREAMS, Programs
 
 HERE = Path(__file__).resolve().parent
 KADMIUM = HERE.parent.parent / "build" / "kadmium"
@@ -33,6 +33,8 @@ def choose_programs(kadmium, stand_in):
         return Programs(command, build.peers(), stand_in)
     if not os.access(kadmium, os.X_OK):
         sys.exit(f"{kadmium} is not there: build Kadmium first, or give --kadmium PATH")
+    if not os.access(kadmium.with_name(STREAMS), os.X_OK):
+        sys.exit(f"{STREAMS} is not beside {kadmium}: build the target kadmium_streams")
     return Programs([str(kadmium)], build.peers())
 
 
@@ -49,7 +51,7 @@ def main():
     report = Report(arguments.only)
     # No peer has a command like `publish`, or our flags for keys.
     ours_alone = () if arguments.stand_in else itertools.chain(
-        security.scenarios(), pnet.scenarios(), records.scenarios())
+        security.scenarios(), pnet.scenarios(), streams.scenarios(), records.scenarios())
     for scenario in itertools.chain(pairs.scenarios(), ours_alone, network.scenarios()):
         report.run(scenario, programs)
     sys.exit(report.finish())

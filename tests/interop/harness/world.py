@@ -6,6 +6,8 @@ import tempfile
 from .process import Command, Node
 
 OURS = "kadmium"
+# Our program for streams, beside the command.
+STREAMS = "kadmium-streams"
 PEERS = ("go", "rust", "js")
 KINDS = (OURS, *PEERS)
 COMMAND_TIMEOUT = "30s"
@@ -19,6 +21,7 @@ class Programs:
         self.tool = kadmium
         self.nodes = {
             OURS: [*kadmium, "node", "--json", "--listen", "/ip4/127.0.0.1/tcp/0"], **peers}
+        self.nodes[STREAMS] = [os.path.join(os.path.dirname(kadmium[0]), STREAMS)]
         self.agents = {OURS: r"(?i)^kadmium/", "go": r"^go-libp2p/v\d",
                        "rust": r"^rust-libp2p/\d", "js": r"^js-libp2p/\d"}
         if stand_in:
