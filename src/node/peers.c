@@ -1,5 +1,6 @@
-/* The owner's view of the peerstore. Lists are written into one run of memory
- * of the node, which is large enough for the largest peer so far. */
+/* The owner's view of the peerstore and of traffic. Lists are written into one
+ * run of memory of the node, which is large enough for the largest peer so far.
+ */
 #include "node/peers.h"
 
 #include "base/alloc.h"
@@ -131,4 +132,46 @@ int kad__node_set_peer_key(kad__node *node, const kad_peer_id *peer,
 
 bool kad__node_forget_peer(kad__node *node, const kad_peer_id *peer) {
   return kad__peerstore_forget(store_of(node), peer);
+}
+
+/* ---- traffic ------------------------------------------------------------- */
+
+static kad_bandwidth bandwidth_of(const kad__bandwidth_rates *streams,
+                                  const kad__bandwidth_rates *raw) {
+  return (kad_bandwidth){.in = streams->in,
+                         .out = streams->out,
+                         .rate_in = streams->rate_in,
+                         .rate_out = streams->rate_out,
+                         .raw_in = raw->in,
+                         .raw_out = raw->out,
+                         .raw_rate_in = raw->rate_in,
+                         .raw_rate_out = raw->rate_out};
+}
+
+void kad__node_bandwidth(const kad__node *node, kad_bandwidth *out,
+                         kad_time now) {
+  kad__bandwidth_rates streams;
+  kad__bandwidth_rates raw;
+  kad__swarm_bandwidth(node->swarm, &streams, &raw, now);
+  *out = bandwidth_of(&streams, &raw);
+}
+
+bool kad__node_bandwidth_peer(const kad__node *node, kad_bandwidth *out,
+                              const kad_peer_id *peer, kad_time now) {
+  kad__bandwidth_rates streams = {0};
+  kad__bandwidth_rates raw = {0};
+  bool known =
+      kad__swarm_bandwidth_peer(node->swarm, &streams, &raw, peer, now);
+  *out = bandwidth_of(&streams, &raw);
+  return known;
+}
+
+bool kad__node_bandwidth_protocol(const kad__node *node, kad_bandwidth *out,
+                                  kad_bytes protocol, kad_time now) {
+  kad__bandwidth_rates streams = {0};
+  const kad__bandwidth_rates none = {0};
+  bool known =
+      kad__swarm_bandwidth_protocol(node->swarm, &streams, protocol, now);
+  *out = bandwidth_of(&streams, &none);
+  return known;
 }

@@ -2,6 +2,7 @@
 #ifndef KAD_NODE_PEERS_H
 #define KAD_NODE_PEERS_H
 
+#include "kadmium/bandwidth.h"
 #include "kadmium/peerstore.h"
 #include "node/node.h"
 #include "protocols/ping.h"
@@ -33,5 +34,12 @@ int kad__node_add_peer_record(kad__node *node, kad_peer_id *peer,
 int kad__node_set_peer_key(kad__node *node, const kad_peer_id *peer,
                            kad_bytes key);
 bool kad__node_forget_peer(kad__node *node, const kad_peer_id *peer);
+
+void kad__node_bandwidth(const kad__node *node, kad_bandwidth *out,
+                         kad_time now);
+bool kad__node_bandwidth_peer(const kad__node *node, kad_bandwidth *out,
+                              const kad_peer_id *peer, kad_time now);
+bool kad__node_bandwidth_protocol(const kad__node *node, kad_bandwidth *out,
+                                  kad_bytes protocol, kad_time now);
 
 #endif

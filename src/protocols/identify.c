@@ -384,6 +384,7 @@ static void read_task(kad__identify *identify, kad__identify_task *task,
     reset_task(identify, task, KAD__STREAM_PROTOCOL_VIOLATION, result, now);
     return;
   }
+  kad__stream_consume(task->stream, task->scanned);
   kad__stream_release(task->stream);
   end_task(identify, task, 0, now);
 }

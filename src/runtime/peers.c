@@ -1,5 +1,6 @@
-/* kadmium/peerstore.h: the node's functions with the clock put in. Nothing here
- * makes the node send, but a lifetime that ends earlier moves its deadline. */
+/* kadmium/peerstore.h and bandwidth.h: the node's functions with the clock put
+ * in. Nothing here makes the node send, but a lifetime that ends earlier moves
+ * its deadline. */
 #include "node/peers.h"
 
 #include "kadmium/peerstore.h"
@@ -62,4 +63,20 @@ bool kad_node_forget_peer(kad_node *node, const kad_peer_id *peer) {
   bool found = kad__node_forget_peer(node->host.node, peer);
   kad__host_turn(&node->host);
   return found;
+}
+
+void kad_node_bandwidth(const kad_node *node, kad_bandwidth *out) {
+  kad__node_bandwidth(node->host.node, out, kad__system_now());
+}
+
+bool kad_node_bandwidth_peer(const kad_node *node, kad_bandwidth *out,
+                             const kad_peer_id *peer) {
+  return kad__node_bandwidth_peer(node->host.node, out, peer,
+                                  kad__system_now());
+}
+
+bool kad_node_bandwidth_protocol(const kad_node *node, kad_bandwidth *out,
+                                 kad_bytes protocol) {
+  return kad__node_bandwidth_protocol(node->host.node, out, protocol,
+                                      kad__system_now());
 }

@@ -56,6 +56,7 @@ void kad__channel_free(kad__channel *c) {
   kad__ids_remove(&s->ids, c->id);
   kad__limits_leave(s, c->origin);
   kad__connection_free(c->connection);
+  kad__bandwidth_let_go(&s->bandwidth, &s->bandwidth.peers, c->metered, s->now);
   kad__owned_release(&s->allocator, c->remote);
   kad__owned_release(&s->allocator, c->local);
   kad__release(&s->allocator, c);
@@ -214,6 +215,7 @@ static void establish(kad__channel *c) {
     return;
   }
   enter_peer(c, peer);
+  kad__channel_meter(c);
   remember(c);
   kad__swarm_tell(s, &c->connected, 1);
   if (c->dial != NULL) {
@@ -299,6 +301,7 @@ void kad__swarm_input(kad__swarm *s, kad__id connection, uint8_t *in,
       (c->state != KAD__CHANNEL_OPEN && c->state != KAD__CHANNEL_UPGRADING)) {
     return;
   }
+  kad__channel_count(c, len, 0);
   int result = kad__connection_input(c->connection, in, len, s->now);
   if (result < 0) {
     kad__channel_drop(c, result);
@@ -411,6 +414,7 @@ size_t kad__swarm_output(kad__swarm *s, kad__id connection, uint8_t *out,
   }
   size_t len = kad__connection_output(c->connection, out, cap, s->now);
   if (len != 0) {
+    kad__channel_count(c, 0, len);
     kad__channel_pump(c);
     return len;
   }

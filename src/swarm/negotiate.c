@@ -54,6 +54,9 @@ static int send_held(kad__stream *stream) {
   if (kad__buffer_len(&stream->held) != 0) {
     result = kad__yamux_stream_write(stream->inner,
                                      kad__buffer_bytes(&stream->held));
+    if (result == 0) {
+      kad__stream_count(stream, 0, kad__buffer_len(&stream->held));
+    }
     kad__buffer_fini(&stream->held, &stream->channel->swarm->allocator);
   }
   if (stream->close_held) {

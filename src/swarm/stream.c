@@ -33,6 +33,8 @@ void kad__stream_destroy(kad__stream *stream) {
   kad__heap_remove(&s->stream_timers, &stream->timer);
   kad__list_unlink(&stream->in_channel);
   kad__buffer_fini(&stream->held, &s->allocator);
+  kad__bandwidth_let_go(&s->bandwidth, &s->bandwidth.protocols, stream->metered,
+                        s->now);
   kad__release(&s->allocator, stream->matched);
   if (stream->inner != NULL) {
     kad__yamux_stream_set_user(stream->inner, NULL);
@@ -224,6 +226,7 @@ kad_bytes kad__stream_peek(const kad__stream *stream) {
 
 void kad__stream_consume(kad__stream *stream, size_t len) {
   kad__yamux_stream_consume(stream->inner, len);
+  kad__stream_count(stream, len, 0);
   kad__channel_touch(stream->channel);
 }
 
@@ -257,6 +260,9 @@ int kad__stream_write(kad__stream *stream, kad_bytes bytes) {
                               bytes);
   }
   result = kad__yamux_stream_write(stream->inner, bytes);
+  if (result == 0) {
+    kad__stream_count(stream, 0, bytes.len);
+  }
   kad__channel_touch(stream->channel);
   return result;
 }
@@ -278,6 +284,7 @@ void kad__stream_commit(kad__stream *stream, size_t len) {
     return;
   }
   kad__yamux_stream_commit(stream->inner, len);
+  kad__stream_count(stream, 0, len);
   kad__channel_touch(stream->channel);
 }
 

@@ -35,6 +35,7 @@ static void init(kad__swarm *s, const kad__swarm_config *config, kad_time now) {
   kad__map_init(&s->origins, secret);
   draw_secret(secret, config->random);
   kad__backoff_init(&s->backoff, &s->allocator, secret);
+  kad__bandwidth_init(&s->bandwidth, &s->allocator, secret, now);
   kad__ids_init(&s->ids);
   kad__list_init(&s->events);
   kad__list_init(&s->actions);
@@ -157,6 +158,7 @@ void kad__swarm_free(kad__swarm *s) {
   kad__security_free(s->security);
   kad__peerstore_free(s->peerstore);
   kad__backoff_fini(&s->backoff);
+  kad__bandwidth_fini(&s->bandwidth);
   kad__map_fini(&s->peers, &s->allocator);
   kad__map_fini(&s->origins, &s->allocator);
   kad__ids_fini(&s->ids, &s->allocator);

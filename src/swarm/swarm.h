@@ -16,6 +16,7 @@
 #include "connection/multistream.h"
 #include "kadmium/connections.h"
 #include "kadmium/gater.h"
+#include "swarm/bandwidth.h"
 #include "swarm/peerstore.h"
 
 typedef struct kad__swarm kad__swarm;
@@ -287,6 +288,23 @@ kad_time kad__swarm_deadline(const kad__swarm *s);
 void kad__swarm_tick(kad__swarm *s, kad_time now);
 /* Are there actions, output or events to be taken? */
 bool kad__swarm_busy(const kad__swarm *s);
+
+/* ---- traffic ------------------------------------------------------------ */
+
+/* What streams moved for applications, and what connections carried, overhead
+ * and handshakes included. */
+void kad__swarm_bandwidth(const kad__swarm *s, kad__bandwidth_rates *streams,
+                          kad__bandwidth_rates *raw, kad_time now);
+/* The same of one peer, from its connections on; false: not known, or trimmed
+ * since. */
+bool kad__swarm_bandwidth_peer(const kad__swarm *s,
+                               kad__bandwidth_rates *streams,
+                               kad__bandwidth_rates *raw,
+                               const kad_peer_id *peer, kad_time now);
+/* What the streams of one protocol moved; false as above. */
+bool kad__swarm_bandwidth_protocol(const kad__swarm *s,
+                                   kad__bandwidth_rates *streams,
+                                   kad_bytes protocol, kad_time now);
 
 /* ---- for tests --------------------------------------------------------- */
 

@@ -153,6 +153,7 @@ struct kad__channel {
   kad__source ended;
   kad__source action;
   kad__heap_node timer;
+  kad__metered *metered; /* its peer's; NULL: not counted */
   kad_bytes remote; /* owned */
   kad_bytes local;  /* owned */
   kad_time opened;
@@ -182,6 +183,7 @@ struct kad__stream {
   void *user;
   kad_time deadline;         /* the owner's */
   kad_time agree_by;         /* of the negotiation */
+  kad__metered *metered;     /* its protocol's; NULL: none so far */
   kad__protocol_names names; /* ours: what we propose */
   kad_bytes protocol;
   uint8_t *matched; /* owned: `protocol`, when a match has taken it */
@@ -274,6 +276,7 @@ struct kad__swarm {
   uint8_t network_key[KAD__PNET_KEY_LEN]; /* when the config has one */
   kad__peerstore *peerstore;
   kad__backoff backoff;
+  kad__bandwidth bandwidth;
   kad__ids ids;
   kad__map peers;
   kad__map origins;
@@ -464,6 +467,14 @@ void kad__stream_expired(kad__stream *stream, kad_time now);
 void kad__stream_destroy(kad__stream *stream);
 /* Sets the timer to the earlier of both deadlines. */
 int kad__stream_arm(kad__stream *stream);
+
+/* ---- traffic.c ----------------------------------------------------------- */
+
+/* Counts bytes of an application; of a connection; meters the channel's peer
+ * from now on. */
+void kad__stream_count(kad__stream *stream, size_t in, size_t out);
+void kad__channel_count(kad__channel *c, size_t in, size_t out);
+void kad__channel_meter(kad__channel *c);
 
 int kad__negotiation_start(kad__stream *stream);
 /* Bytes or the end have arrived: negotiates, or tells the owner. */

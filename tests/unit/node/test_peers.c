@@ -114,6 +114,34 @@ static void test_the_owner_tells(void **state) {
   network_close(&n);
 }
 
+static void test_traffic(void **state) {
+  (void)state;
+  network_open(&n, 5);
+  network_grow(&n, 2);
+  network_pass(&n, KAD_SECOND);
+  kad__node *node = node_of(0);
+  kad_bandwidth all;
+  kad_bandwidth peer;
+  kad_bandwidth protocol;
+  kad__node_bandwidth(node, &all, now());
+  assert_true(all.in > 100 && all.out > 100);
+  assert_true(all.raw_in > all.in && all.raw_out > all.out);
+  assert_true(kad__node_bandwidth_peer(node, &peer, kad__simulator_id(n.sim, 1),
+                                       now()));
+  assert_int_equal(peer.in, all.in);
+  assert_true(peer.raw_in < all.raw_in); /* the handshake had no peer yet */
+  assert_true(kad__node_bandwidth_protocol(
+      node, &protocol, kad__bytes_of("/ipfs/id/1.0.0"), now()));
+  assert_true(protocol.in > 100 && protocol.in < all.in);
+  assert_int_equal(protocol.raw_in, 0);
+  assert_false(kad__node_bandwidth_protocol(node, &protocol,
+                                            kad__bytes_of("/none"), now()));
+  assert_int_equal(protocol.in, 0);
+  assert_false(kad__node_bandwidth_peer(node, &peer,
+                                        kad__simulator_id(n.sim, 0), now()));
+  network_close(&n);
+}
+
 static void test_no_memory(void **state) {
   (void)state;
   test_allocator memory;
@@ -147,6 +175,7 @@ int main(void) {
       cmocka_unit_test(test_identify_tells),
       cmocka_unit_test(test_a_ping_moves_the_latency),
       cmocka_unit_test(test_the_owner_tells),
+      cmocka_unit_test(test_traffic),
       cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
