@@ -117,6 +117,11 @@ typedef struct kad_node_options {
    * as rust-libp2p ends a connection with more than 512). */
   uint32_t max_inbound_streams;
   uint32_t max_outbound_streams;
+  /** Water marks of connections, see connection_manager.h. 0: three quarters
+   * and nine tenths of max_connections. */
+  uint32_t low_water;
+  uint32_t high_water;
+  kad_time grace_period; /**< before a connection may be closed; 0: 1 min */
 } kad_node_options;
 
 #ifdef __cplusplus

@@ -64,6 +64,30 @@ size_t kad__node_disconnect(kad__node *node, const kad_peer_id *peer,
   return count;
 }
 
+#define TABLE_TAG "dht"
+#define TABLE_VALUE 5
+
+static void value_gone(kad__node *node, kad_bytes id) {
+  kad_peer_id peer;
+  if (id.len != 0 && kad__node_peer_id(&peer, id)) {
+    (void)kad__values_untag(kad__swarm_values(node->swarm), &peer, TABLE_TAG);
+  }
+}
+
+/* Without memory a peer is worth nothing. */
+void kad__node_value_table(kad__node *node, const kad__dht_event *event) {
+  kad_peer_id peer;
+  if (event->type == KAD__DHT_ROUTING_REMOVED) {
+    value_gone(node, event->peer.id);
+  }
+  if (event->type == KAD__DHT_ROUTING_ADDED &&
+      kad__node_peer_id(&peer, event->peer.id)) {
+    value_gone(node, event->old_peer);
+    (void)kad__values_tag(kad__swarm_values(node->swarm), &peer, TABLE_TAG,
+                          TABLE_VALUE);
+  }
+}
+
 kad_connectedness kad__node_connectedness(const kad__node *node,
                                           const kad_peer_id *peer) {
   return kad__swarm_connected(node->swarm, peer) ? KAD_CONNECTED

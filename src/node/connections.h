@@ -17,6 +17,8 @@ size_t kad__node_disconnect(kad__node *node, const kad_peer_id *peer,
                             uint32_t code, kad_time now);
 kad_connectedness kad__node_connectedness(const kad__node *node,
                                           const kad_peer_id *peer);
+/* Peers of the routing table are worth more than those of nothing. */
+void kad__node_value_table(kad__node *node, const kad__dht_event *event);
 /* Shares its memory with kad__node_addresses. */
 kad_bytes kad__node_listen_addresses(kad__node *node);
 

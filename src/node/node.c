@@ -8,6 +8,7 @@
 #include "kadmium/multiaddr.h"
 #include "kadmium/version.h"
 #include "multiformats/varint.h"
+#include "node/connections.h"
 #include "node/node_internal.h"
 #include "node/records.h"
 #include "node/routing.h"
@@ -109,6 +110,26 @@ static int keep_config(kad__node *node, const kad__node_config *config) {
   return 0;
 }
 
+/* What is not zero takes the place of the defaults. */
+static void swarm_limits(kad__swarm_config *swarm,
+                         const kad__node_config *config) {
+  uint32_t all = config->max_connections;
+  swarm->max_connections = all;
+  swarm->max_memory = all * MEMORY_PER_CONNECTION;
+  swarm->low_water = config->low_water != 0 ? config->low_water : all - all / 4;
+  swarm->high_water =
+      config->high_water != 0 ? config->high_water : all - all / 10;
+  if (config->grace_period != 0) {
+    swarm->grace_period = config->grace_period;
+  }
+  if (config->max_inbound_streams != 0) {
+    swarm->yamux.max_inbound_streams = config->max_inbound_streams;
+  }
+  if (config->max_outbound_streams != 0) {
+    swarm->yamux.max_outbound_streams = config->max_outbound_streams;
+  }
+}
+
 static int make_swarm(kad__node *node, const kad__node_config *config,
                       kad_time now) {
   kad__swarm_config swarm;
@@ -117,16 +138,9 @@ static int make_swarm(kad__node *node, const kad__node_config *config,
   swarm.identity = node->identity;
   swarm.random = &node->random;
   swarm.idle_timeout = config->idle_timeout;
-  swarm.max_connections = config->max_connections;
-  swarm.max_memory = config->max_connections * MEMORY_PER_CONNECTION;
   memcpy(swarm.protocols, config->security, sizeof(swarm.protocols));
   swarm.network_key = config->network_key;
-  if (config->max_inbound_streams != 0) {
-    swarm.yamux.max_inbound_streams = config->max_inbound_streams;
-  }
-  if (config->max_outbound_streams != 0) {
-    swarm.yamux.max_outbound_streams = config->max_outbound_streams;
-  }
+  swarm_limits(&swarm, config);
   if (config->gater != NULL) {
     swarm.gater = *config->gater;
   }
@@ -568,6 +582,7 @@ static void take_dht_event(kad__node *node, const kad__dht_event *event,
                            kad_time now) {
   bool ended = event->type == KAD__DHT_QUERY_ENDED;
   if (event->query == 0) {
+    kad__node_value_table(node, event);
     report_dht(node, event);
     return;
   }

@@ -39,6 +39,9 @@ typedef struct kad__node_config {
   const kad_gater *gater;                    /* NULL: all may connect */
   uint32_t max_inbound_streams;              /* of a connection; 0: default */
   uint32_t max_outbound_streams;
+  uint32_t low_water; /* 0, as the next two: default */
+  uint32_t high_water;
+  kad_time grace_period;
   kad__store *store;   /* borrowed, outlives the node; NULL: in memory */
   kad_dht_options dht; /* its list of validators is copied */
 } kad__node_config;

@@ -91,6 +91,9 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->gater = o->gater;
   config->max_inbound_streams = o->max_inbound_streams;
   config->max_outbound_streams = o->max_outbound_streams;
+  config->low_water = o->low_water;
+  config->high_water = o->high_water;
+  config->grace_period = o->grace_period;
   config->dht = o->dht;
   config->store = o->store;
   if (o->protocol != NULL) {

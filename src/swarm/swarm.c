@@ -8,6 +8,10 @@ void kad__swarm_config_default(kad__swarm_config *config) {
       .idle_timeout = KAD_MINUTE,
       .negotiate_timeout = 10 * KAD_SECOND,
       .max_connections = 1024,
+      .low_water = 768,
+      .high_water = 928,
+      .grace_period = KAD_MINUTE,
+      .silence_period = 10 * KAD_SECOND,
       .max_pending_inbound = 128,
       .max_inbound_per_address = 16,
       .max_connections_per_peer = 8,
@@ -33,6 +37,8 @@ static void init(kad__swarm *s, const kad__swarm_config *config, kad_time now) {
   kad__map_init(&s->peers, secret);
   draw_secret(secret, config->random);
   kad__map_init(&s->origins, secret);
+  draw_secret(secret, config->random);
+  kad__values_init(&s->values, &s->allocator, secret);
   draw_secret(secret, config->random);
   kad__backoff_init(&s->backoff, &s->allocator, secret);
   kad__bandwidth_init(&s->bandwidth, &s->allocator, secret, now);
@@ -161,6 +167,7 @@ void kad__swarm_free(kad__swarm *s) {
   kad__bandwidth_fini(&s->bandwidth);
   kad__map_fini(&s->peers, &s->allocator);
   kad__map_fini(&s->origins, &s->allocator);
+  kad__values_fini(&s->values);
   kad__ids_fini(&s->ids, &s->allocator);
   kad__heap_fini(&s->channel_timers, &s->allocator);
   kad__heap_fini(&s->stream_timers, &s->allocator);
@@ -173,6 +180,10 @@ void kad__swarm_free(kad__swarm *s) {
 
 kad__peerstore *kad__swarm_peerstore(kad__swarm *s) {
   return s->peerstore;
+}
+
+kad__values *kad__swarm_values(kad__swarm *s) {
+  return &s->values;
 }
 
 /* ---- protocols ----------------------------------------------------------- */
@@ -283,6 +294,8 @@ kad_time kad__swarm_deadline(const kad__swarm *s) {
   kad_time at = kad__heap_deadline(&s->channel_timers);
   at = kad__time_min(at, kad__heap_deadline(&s->stream_timers));
   at = kad__time_min(at, kad__heap_deadline(&s->dial_timers));
+  at = kad__time_min(at, kad__values_deadline(&s->values));
+  at = kad__time_min(at, kad__swarm_trim_at(s));
   return kad__time_min(at, kad__peerstore_deadline(s->peerstore));
 }
 
@@ -311,4 +324,8 @@ void kad__swarm_tick(kad__swarm *s, kad_time now) {
     kad__dial_tick(KAD__CONTAINER(node, kad__dial, timer));
   }
   kad__peerstore_tick(s->peerstore, now);
+  kad__values_tick(&s->values, now);
+  if (kad__swarm_trim_at(s) <= now) {
+    (void)kad__swarm_trim(s, false, now);
+  }
 }

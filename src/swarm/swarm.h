@@ -18,6 +18,7 @@
 #include "kadmium/gater.h"
 #include "swarm/bandwidth.h"
 #include "swarm/peerstore.h"
+#include "swarm/values.h"
 
 typedef struct kad__swarm kad__swarm;
 typedef struct kad__stream kad__stream;
@@ -46,7 +47,14 @@ typedef struct kad__swarm_config {
   /* The next two as in kad__connection_config; the key is copied. */
   uint8_t protocols[KAD__SECURITY_PROTOCOLS];
   const uint8_t *network_key;
-  kad_gater gater; /* what its functions need is borrowed */
+  /* Above `high_water` the least valuable connections that are older than
+   * `grace_period` are closed, down to `low_water`, once in `silence_period`.
+   */
+  uint32_t low_water;
+  uint32_t high_water;
+  kad_time grace_period;   /* 1 min */
+  kad_time silence_period; /* 10 s */
+  kad_gater gater;         /* what its functions need is borrowed */
 } kad__swarm_config;
 
 void kad__swarm_config_default(kad__swarm_config *config);
@@ -112,6 +120,11 @@ void kad__swarm_disconnect_peer(kad__swarm *s, const kad_peer_id *peer,
 void kad__swarm_protect(kad__swarm *s, const kad_peer_id *peer, bool on);
 
 kad__peerstore *kad__swarm_peerstore(kad__swarm *s);
+/* What peers are worth. */
+kad__values *kad__swarm_values(kad__swarm *s);
+/* Closes down to the low water mark, `all`: also those that have just come.
+ * Returns how many connections were closed. */
+size_t kad__swarm_trim(kad__swarm *s, bool all, kad_time now);
 
 typedef struct kad__connection_info {
   kad__id id;

@@ -301,6 +301,8 @@ struct kad__swarm {
   uint32_t dials;
   size_t memory;
   kad_swarm_counters counters;
+  kad__values values;
+  kad_time trim_at;                          /* not before */
   kad_bytes names[KAD__SWARM_PROTOCOLS_MAX]; /* handled now */
   uint32_t tags[KAD__SWARM_PROTOCOLS_MAX];
   kad__protocol_match matches[KAD__SWARM_PROTOCOLS_MAX];
@@ -384,6 +386,11 @@ bool kad__gate_accept(kad__swarm *s, kad_bytes local, kad_bytes remote);
 /* Asked once, as soon as the identity is proven; true until then. */
 bool kad__gate_secured(kad__channel *c);
 bool kad__gate_upgraded(kad__channel *c);
+
+/* ---- trim.c ------------------------------------------------------------- */
+
+/* When there are too many connections: when they are looked at. */
+kad_time kad__swarm_trim_at(const kad__swarm *s);
 
 /* ---- limits.c ----------------------------------------------------------- */
 
