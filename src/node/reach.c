@@ -153,6 +153,18 @@ static kad_bytes ip_prefix(kad_bytes address) {
   return kad__bytes(address.data, is_ip ? address.len - rest.len : 0);
 }
 
+/* Somebody new is there to be asked: connections may not last until it is time.
+ */
+static void wake(kad__node *node, kad_time now) {
+  for (size_t i = 0; i < KAD__REACH_MAX; i++) {
+    kad__candidate_address *c = &node->reach.candidates[i];
+    if (c->waits) {
+      c->waits = false;
+      c->next = now;
+    }
+  }
+}
+
 /* Our dials leave from ports of their own, so of an observed address the host
  * counts, and the port is the one that we listen on: right without a NAT, and
  * behind one whose owner forwards the port. Whether it is so is asked. */
@@ -160,7 +172,11 @@ void kad__reach_identified(kad__node *node, const kad__identify_event *event,
                            kad_time now) {
   kad_bytes host = ip_prefix(event->observed_address);
   kad_bytes listening[KAD__OWN_LISTEN_MAX];
-  if (!node->reach.asks || host.len == 0) {
+  if (!node->reach.asks) {
+    return;
+  }
+  wake(node, now);
+  if (host.len == 0) {
     return;
   }
   size_t count =
@@ -222,7 +238,8 @@ static bool ask(kad__node *node, kad__candidate_address *c, kad_time now) {
   size_t len = 0;
   kad_peer_id server;
   c->next = now + ASK_NOBODY;
-  if (!choose_server(node, c, &server)) {
+  c->waits = !choose_server(node, c, &server);
+  if (c->waits) {
     return false;
   }
   (void)kad__addresses_append(list, sizeof(list), &len, address_of(c));

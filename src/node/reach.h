@@ -26,6 +26,7 @@ typedef struct kad__candidate_address {
   bool by_owner;  /* never asked about */
   bool reachable; /* confirmed */
   bool judged;    /* the owner knows whether it is */
+  bool waits;     /* nobody could be asked: the next who comes is */
   kad_time next;  /* when to ask again */
   kad_time seen;  /* last confirmed or observed */
   kad__reach_answer answers[KAD__REACH_ANSWERS];
