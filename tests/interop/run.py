@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from harness import build, network, pairs, pnet, records, security, streams
+from harness import autonat, build, network, pairs, pnet, records, security, streams
 from harness.report import Report
 from harness.world import STREAMS, Programs
 
@@ -51,7 +51,8 @@ def main():
     report = Report(arguments.only)
     # No peer has a command like `publish`, or our flags for keys.
     ours_alone = () if arguments.stand_in else itertools.chain(
-        security.scenarios(), pnet.scenarios(), streams.scenarios(), records.scenarios())
+        security.scenarios(), pnet.scenarios(), streams.scenarios(), autonat.scenarios(),
+        records.scenarios())
     for scenario in itertools.chain(pairs.scenarios(), ours_alone, network.scenarios()):
         report.run(scenario, programs)
     sys.exit(report.finish())

@@ -205,6 +205,25 @@ func reportIdentified(h host.Host) error {
 	return nil
 }
 
+func reportReachability(h host.Host) error {
+	events, err := h.EventBus().Subscribe(new(event.EvtHostReachableAddrsChanged))
+	if err != nil {
+		return err
+	}
+	go func() {
+		for e := range events.Out() {
+			changed := e.(event.EvtHostReachableAddrsChanged)
+			emit(message{
+				"type":        "reachability",
+				"reachable":   addressTexts(changed.Reachable),
+				"unreachable": addressTexts(changed.Unreachable),
+				"unknown":     addressTexts(changed.Unknown),
+			})
+		}
+	}()
+	return nil
+}
+
 func reportListening(h host.Host) error {
 	addrs, err := peer.AddrInfoToP2pAddrs(host.InfoFromHost(h))
 	if err != nil {
@@ -238,6 +257,9 @@ func run(ctx context.Context, s settings) error {
 	}
 	defer h.Close()
 	if err := reportIdentified(h); err != nil {
+		return err
+	}
+	if err := reportReachability(h); err != nil {
 		return err
 	}
 	serveStreams(h)

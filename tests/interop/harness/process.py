@@ -22,6 +22,10 @@ class Failure(Exception):
         self.involved = involved
 
 
+class Skipped(Exception):
+    """What a cell needs is not to be had on this machine."""
+
+
 class Message(dict):
     """A line of JSON: a missing field is a finding about the program, not about this one."""
 

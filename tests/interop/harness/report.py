@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .process import Failure
+from .process import Failure, Skipped
 from .world import OURS, PEERS, World
 
 COLUMNS = (*PEERS, OURS)
@@ -37,6 +37,9 @@ class Report:
             except Failure as failure:
                 self._fail(cells, failure, world)
                 return
+            except Skipped as reason:
+                self._skip(cells, reason)
+                return
             for name, check in cells.items():
                 self._judge(name, check, stage, world)
 
@@ -48,6 +51,11 @@ class Report:
             return
         self._passed[name] = True
         print("ok     {} [{}]".format(*name), file=sys.stderr, flush=True)
+
+    def _skip(self, names, reason):
+        for name in names:
+            self._passed[name] = None
+            print("skipped {} [{}]".format(*name) + f": {reason}", file=sys.stderr, flush=True)
 
     def _fail(self, names, failure, world):
         for name in names:
@@ -62,8 +70,10 @@ class Report:
         for row in dict.fromkeys(row for row, _ in self._passed):
             marks = [MARKS[self._passed.get((row, column))] for column in COLUMNS]
             print_row(row, marks, width)
-        failed = list(self._passed.values()).count(False)
-        print(f"{len(self._passed) - failed} passed, {failed} failed")
+        verdicts = list(self._passed.values())
+        failed, skipped = verdicts.count(False), verdicts.count(None)
+        left_out = f", {skipped} skipped" if skipped else ""
+        print(f"{verdicts.count(True)} passed, {failed} failed{left_out}")
         return 1 if failed else 0
 
 

@@ -56,6 +56,7 @@ class World:
         self._last_command = []
         self._folder = tempfile.TemporaryDirectory()
         self._paths = 0
+        self._clean_ups = []
 
     def __enter__(self):
         return self
@@ -63,6 +64,8 @@ class World:
     def __exit__(self, *_):
         for program in self._nodes + self._last_command:
             program.stop()
+        for function in reversed(self._clean_ups):
+            function()
         self._folder.cleanup()
 
     def new_path(self):
@@ -75,10 +78,22 @@ class World:
         argv = [*self.programs.nodes[kind], "--protocol", protocol, "--mode", mode]
         if bootstrap:
             argv += ["--bootstrap", bootstrap.address]
-        argv += flags
-        node = Node(kind, f"{kind} {mode} #{len(self._nodes)}", argv)
+        return self._begin(kind, f"{kind} {mode}", [*argv, *flags])
+
+    def _begin(self, kind, name, argv):
+        node = Node(kind, f"{name} #{len(self._nodes)}", argv)
         self._nodes.append(node)
         return node
+
+    def start(self, kind, argv):
+        """A node of a command line as it stands, once it is ready."""
+        node = self._begin(kind, kind, argv)
+        node.wait_until_ready()
+        return node
+
+    def add_clean_up(self, function):
+        """To be called on leaving, after the nodes have ended."""
+        self._clean_ups.append(function)
 
     def node(self, *arguments, **options):
         """A node that is ready."""
