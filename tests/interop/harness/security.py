@@ -1,7 +1,9 @@
 """Cells of one kind of peer and us, over TLS and with keys of each type on both sides."""
 
+import subprocess
+
 from . import checks
-from .keys import PUBLIC
+from .keys import PUBLIC, protobuf_fields
 from .report import Scenario
 from .world import OURS, PEERS
 
@@ -13,12 +15,37 @@ USUAL = ("noise", "ed25519")
 UNKNOWN = {("js", "ecdsa")}
 
 
+# Of the key file, whose first field says that the key is of type RSA.
+RSA_PRIVATE_KEY = 2
+# What PKCS #8 puts around the key itself: version 0, and the algorithm's name.
+RSA_ALGORITHM = bytes.fromhex("020100300d06092a864886f70d0101010500")
+DER_OCTETS, DER_SEQUENCE = b"\x04", b"\x30"
+
+
+def der(tag, content):
+    """Of 256 bytes or more."""
+    return tag + b"\x82" + len(content).to_bytes(2, "big") + content
+
+
+def new_rsa_file(world):
+    """rust-libp2p makes no RSA keys, but reads them as PKCS #8: our command makes one."""
+    path = world.new_path()
+    subprocess.run([*world.programs.tool, "id", "--key", path, "--type", "rsa", "--quiet"],
+                   check=True, stdout=subprocess.DEVNULL)
+    with open(path, "rb") as file:
+        encoded = file.read()
+    at, length = protobuf_fields(encoded)[RSA_PRIVATE_KEY]
+    content = RSA_ALGORITHM + der(DER_OCTETS, encoded[at:at + length])
+    with open(path, "wb") as file:
+        file.write(der(DER_SEQUENCE, content))
+    return path
+
+
 def flags_of(world, kind, security, key_type):
     if kind == OURS:
         return ["--security", security, "--key", world.new_path(), "--type", key_type]
-    # rust-libp2p reads RSA keys and makes none: there ours alone is one.
     if kind == "rust" and key_type == "rsa":
-        key_type = "ed25519"
+        return ["--security", security, "--rsa-key", new_rsa_file(world)]
     return ["--security", security, "--key-type", key_type]
 
 

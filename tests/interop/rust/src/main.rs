@@ -70,7 +70,10 @@ fn parse_settings() -> Result<Settings, Box<dyn Error>> {
             ("--swarm-key", path) => {
                 settings.swarm_key = Some(std::fs::read_to_string(path)?.parse()?)
             }
-            // This library makes no RSA keys.
+            // This library makes no RSA keys, it reads them.
+            ("--rsa-key", path) => {
+                settings.key = Keypair::rsa_from_pkcs8(&mut std::fs::read(path)?)?
+            }
             ("--key-type", "ed25519") => settings.key = ed25519::Keypair::generate().into(),
             ("--key-type", "secp256k1") => settings.key = secp256k1::Keypair::generate().into(),
             ("--key-type", "ecdsa") => settings.key = ecdsa::Keypair::generate().into(),
