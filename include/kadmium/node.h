@@ -122,6 +122,13 @@ typedef struct kad_node_options {
   uint32_t low_water;
   uint32_t high_water;
   kad_time grace_period; /**< before a connection may be closed; 0: 1 min */
+  /** Peers in different places that must agree on where they see us before we
+   * tell others; at most 32. 0: 4. */
+  uint32_t observers;
+  /** Asks the gateway (UPnP, NAT-PMP) to forward our ports to us, and tells
+   * others the addresses that it grants. Needs a build with miniupnpc or
+   * libnatpmp: KAD_E_UNSUPPORTED otherwise. */
+  bool port_mapping;
 } kad_node_options;
 
 #ifdef __cplusplus

@@ -446,6 +446,9 @@ static bool drive_swarm(kad__node *node, kad_time now) {
     kad__requests_swarm_event(node, &event, now);
     report_swarm(node, &event);
     kad__streams_swarm_event(node, &event, now);
+    if (event.type == KAD__SWARM_DISCONNECTED) {
+      kad__reach_disconnected(node, event.connection, now);
+    }
   }
   return busy;
 }

@@ -22,6 +22,10 @@ static kad_bytes address_of(const kad__candidate_address *c) {
 
 /* ---- what is announced --------------------------------------------------- */
 
+static bool is_shown(const kad__candidate_address *c) {
+  return c->reachable || ((c->observed || c->mapped) && !c->judged);
+}
+
 /* Announces what the configuration says and what is confirmed. */
 static int announce(kad__node *node) {
   const kad__reach *r = &node->reach;
@@ -30,7 +34,7 @@ static int announce(kad__node *node) {
   memcpy(list, r->announced, len);
   for (size_t i = 0; i < KAD__REACH_MAX; i++) {
     const kad__candidate_address *c = &r->candidates[i];
-    if (c->len > 0 && c->reachable) {
+    if (c->len > 0 && is_shown(c)) {
       /* What does not fit is left out. */
       (void)kad__addresses_append(list, sizeof(list), &len, address_of(c));
     }
@@ -51,12 +55,13 @@ static void tell_owner(kad__node *node, const kad__candidate_address *c) {
 /* The verdict on an address has changed, or is the first. */
 static int judge(kad__node *node, kad__candidate_address *c, bool reachable,
                  kad_time now) {
-  bool before = c->reachable;
+  kad__candidate_address before = *c;
   c->reachable = reachable;
   c->judged = true;
-  int error = reachable == before ? 0 : announce(node);
+  int error = is_shown(c) == is_shown(&before) ? 0 : announce(node);
   if (error < 0) {
-    c->reachable = before;
+    c->reachable = before.reachable;
+    c->judged = before.judged;
     return error;
   }
   tell_owner(node, c);
@@ -99,7 +104,8 @@ static kad__candidate_address *place(kad__node *node, bool owner) {
     if (c->len == 0) {
       return c;
     }
-    if ((owner || !c->reachable) && (best == NULL || c->seen < best->seen)) {
+    if ((owner || !(c->reachable || c->observed || c->mapped)) &&
+        (best == NULL || c->seen < best->seen)) {
       best = c;
     }
   }
@@ -143,6 +149,120 @@ void kad__reach_listening(kad__node *node, kad_time now) {
   }
 }
 
+/* ---- what observers and the gateway say ---------------------------------- */
+
+/* The candidate of an address that was claimed, made when there is none; NULL:
+ * no place. */
+static kad__candidate_address *claimed(kad__node *node, kad_bytes address,
+                                       kad_time now) {
+  kad__candidate_address *c = find(node, address);
+  if (c == NULL) {
+    c = add(node, address, false, now);
+  }
+  if (c != NULL) {
+    c->seen = now;
+  }
+  return c;
+}
+
+/* Without memory what is announced stays as it was until the next change. */
+static void claims_changed(kad__node *node, kad_time now) {
+  for (size_t i = 0; i < KAD__REACH_MAX && !node->reach.asks; i++) {
+    kad__candidate_address *c = &node->reach.candidates[i];
+    if (!c->observed && !c->mapped && !c->reachable) {
+      c->len = 0; /* nobody will be asked about it */
+    }
+  }
+  (void)announce(node);
+  kad__node_update_mode(node, now);
+}
+
+void kad__reach_claims(kad__node *node, kad_time now) {
+  const kad__observed *o = &node->reach.observed;
+  bool changed = false;
+  for (size_t i = 0; i < KAD__REACH_MAX; i++) {
+    kad__candidate_address *c = &node->reach.candidates[i];
+    if (c->observed && !kad__observed_has(o, address_of(c))) {
+      c->observed = false;
+      changed = true;
+    }
+  }
+  size_t at = 0;
+  kad_bytes address;
+  while (kad__observed_next(o, &at, &address)) {
+    kad__candidate_address *c = claimed(node, address, now);
+    changed |= c != NULL && !c->observed;
+    if (c != NULL) {
+      c->observed = true;
+    }
+  }
+  if (changed) {
+    claims_changed(node, now);
+  }
+}
+
+static bool is_listening(const kad__node *node, kad_bytes address) {
+  kad_bytes listening[KAD__OWN_LISTEN_MAX];
+  size_t count =
+      kad__swarm_listen_addresses(node->swarm, listening, KAD__OWN_LISTEN_MAX);
+  for (size_t i = 0; i < count; i++) {
+    if (kad__bytes_equal(listening[i], address)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Only what the peer saw of a port on which we listen is of use to others. */
+static void note_observed(kad__node *node, const kad__identify_event *event,
+                          kad_time now) {
+  kad__connection_info info;
+  kad_bytes seen = event->observed_address;
+  bool in_scope =
+      node->own_network || kad__address_scope(seen) == KAD__SCOPE_PUBLIC;
+  if (seen.len == 0 || !in_scope ||
+      !kad__swarm_connection(node->swarm, event->connection, &info) ||
+      !is_listening(node, info.local_address)) {
+    return;
+  }
+  (void)kad__observed_note(&node->reach.observed, event->connection,
+                           info.local_address, info.remote_address, seen);
+  kad__reach_claims(node, now);
+}
+
+void kad__reach_disconnected(kad__node *node, kad__id connection,
+                             kad_time now) {
+  if (kad__observed_drop(&node->reach.observed, connection)) {
+    kad__reach_claims(node, now);
+  }
+}
+
+void kad__node_set_mapped(kad__node *node, kad_bytes list, kad_time now) {
+  bool changed = false;
+  for (size_t i = 0; i < KAD__REACH_MAX; i++) {
+    kad__candidate_address *c = &node->reach.candidates[i];
+    if (c->mapped && !kad__addresses_have(list, address_of(c))) {
+      c->mapped = false;
+      changed = true;
+    }
+  }
+  kad_bytes address;
+  while (kad__addresses_next(&list, &address)) {
+    bool valid =
+        kad_multiaddr_check(address) == 0 && !kad__address_useless(address);
+    kad__candidate_address *c = valid ? claimed(node, address, now) : NULL;
+    changed |= c != NULL && !c->mapped;
+    if (c != NULL) {
+      c->mapped = true;
+    }
+  }
+  if (changed) {
+    claims_changed(node, now);
+  }
+}
+
+/* ---- what a single peer says --------------------------------------------- */
+
 /* The IP part of an address, component and all; empty when it has none. */
 static kad_bytes ip_prefix(kad_bytes address) {
   kad_multiaddr_part part;
@@ -170,6 +290,7 @@ static void wake(kad__node *node, kad_time now) {
  * behind one whose owner forwards the port. Whether it is so is asked. */
 void kad__reach_identified(kad__node *node, const kad__identify_event *event,
                            kad_time now) {
+  note_observed(node, event, now);
   kad_bytes host = ip_prefix(event->observed_address);
   kad_bytes listening[KAD__OWN_LISTEN_MAX];
   if (!node->reach.asks) {
@@ -299,7 +420,8 @@ bool kad__reach_drive(kad__node *node, kad_time now) {
     return false;
   }
   bool busy = take_events(node, now);
-  for (size_t i = 0; i < KAD__REACH_MAX && node->reach.probe == 0; i++) {
+  for (size_t i = 0;
+       node->reach.asks && i < KAD__REACH_MAX && node->reach.probe == 0; i++) {
     kad__candidate_address *c = &node->reach.candidates[i];
     if (c->len > 0 && !c->by_owner && c->next <= now) {
       busy |= ask(node, c, now);
@@ -314,7 +436,7 @@ kad_time kad__reach_deadline(const kad__node *node) {
     return KAD_TIME_NEVER;
   }
   kad_time deadline = kad__autonat_deadline(r->autonat);
-  for (size_t i = 0; i < KAD__REACH_MAX && r->probe == 0; i++) {
+  for (size_t i = 0; r->asks && i < KAD__REACH_MAX && r->probe == 0; i++) {
     const kad__candidate_address *c = &r->candidates[i];
     if (c->len > 0 && !c->by_owner) {
       deadline = kad__time_min(deadline, c->next);
@@ -387,11 +509,15 @@ int kad__reach_init(kad__node *node, const kad__node_config *config) {
   if (r->candidates == NULL) {
     return KAD_E_NO_MEMORY;
   }
+  uint64_t secret[2] = {kad_random_u64(&node->random),
+                        kad_random_u64(&node->random)};
+  kad__observed_init(&r->observed, &node->allocator, secret, config->observers);
   int error = make_autonat(node, config);
   return error < 0 ? error : announce(node);
 }
 
 void kad__reach_fini(kad__node *node) {
   kad__autonat_free(node->reach.autonat);
+  kad__observed_fini(&node->reach.observed);
   kad__release(&node->allocator, node->reach.candidates);
 }

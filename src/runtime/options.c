@@ -88,6 +88,7 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->no_autonat = o->no_autonat;
   memcpy(config->security, o->security, sizeof(config->security));
   config->network_key = o->network_key;
+  config->observers = o->observers;
   config->gater = o->gater;
   config->max_inbound_streams = o->max_inbound_streams;
   config->max_outbound_streams = o->max_outbound_streams;
