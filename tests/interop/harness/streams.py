@@ -3,6 +3,7 @@ what is told when protocols and addresses change."""
 
 from . import checks
 from .keys import PRIVATE
+from .pnet import new_key_file
 from .report import Scenario
 from .world import PEERS, STREAMS
 
@@ -88,10 +89,12 @@ CELLS = {
 }
 
 
-def connected(kind, we_dial):
+def connected(kind, we_dial, make_flags=lambda world: []):
     def set_up(world):
         kinds = (STREAMS, kind) if we_dial else (kind, STREAMS)
-        dialler, dialled = [world.node(one, PRIVATE, flags=FLAGS.get(one, ())) for one in kinds]
+        flags = make_flags(world)
+        dialler, dialled = [
+            world.node(one, PRIVATE, flags=[*FLAGS.get(one, ()), *flags]) for one in kinds]
         dialler.ask("connect", addr=dialled.address)
         return dialler, dialled
     return set_up
@@ -101,6 +104,24 @@ def streams(kind, we_open):
     who = "we open" if we_open else "they open"
     return Scenario(connected(kind, we_open),
                     {(f"stream, {who}: {what}", kind): check for what, check in CELLS.items()})
+
+
+# Where the bytes go through other ciphers.
+WAYS = {
+    "tls": lambda world: ["--security", "tls"],
+    "swarm key": lambda world: ["--swarm-key", new_key_file(world)],
+}
+
+
+# js-libp2p's XSalsa20 runs out of its memory before 100.
+BULK_MIB = {("js", "swarm key"): 1}
+
+
+def bulk(kind, we_open, way):
+    who = "we open" if we_open else "they open"
+    mib = BULK_MIB.get((kind, way), 100)
+    return Scenario(connected(kind, we_open, WAYS[way]),
+                    {(f"stream, {way}, {who}: {mib} MiB", kind): echo(mib * MIB)})
 
 
 # ---- news --------------------------------------------------------------------
@@ -143,4 +164,7 @@ def scenarios():
     for kind in PEERS:
         yield streams(kind, we_open=True)
         yield streams(kind, we_open=False)
+        for way in WAYS:
+            yield bulk(kind, True, way)
+            yield bulk(kind, False, way)
         yield from news(kind)
