@@ -123,6 +123,23 @@ static void test_other_networks(void **state) {
   }
 }
 
+/* Who reads our first bytes with another key hangs up after its own first ones;
+ * who hangs up before has other reasons. */
+static void test_hangs_up(void **state) {
+  (void)state;
+  static const uint8_t zeros[KAD__PNET_NONCE_LEN];
+  for (size_t len = 0; len <= sizeof(zeros); len++) {
+    test_ends f;
+    test_ends_init(&f);
+    f.a.network_key = key;
+    assert_ok(test_end_connect(&f.a, true, NULL, 1, 0));
+    assert_ok(test_end_feed(&f.a, kad__bytes(zeros, len), NULL, 0));
+    assert_int_equal(kad__connection_input_end(f.a.c),
+                     len == 0 ? KAD_E_CLOSED : KAD_E_NETWORK_KEY);
+    test_ends_fini(&f);
+  }
+}
+
 static void test_key_file(void **state) {
   (void)state;
 #define DIGITS \
@@ -186,6 +203,7 @@ int main(void) {
       cmocka_unit_test(test_tells_nothing),
       cmocka_unit_test(test_key_file),
       cmocka_unit_test(test_other_networks),
+      cmocka_unit_test(test_hangs_up),
       cmocka_unit_test(test_allocations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
