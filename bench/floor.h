@@ -10,6 +10,10 @@
  * transcript and key derivation hashed. Mean of `rounds`, in nanoseconds. */
 double bench_floor_handshake(uint32_t rounds);
 
+/* CPU time of ChaCha20-Poly1305 over so many bytes, in Noise's longest frames,
+ * and nothing else. In nanoseconds. */
+double bench_floor_cipher(uint64_t bytes, bool encrypt);
+
 /* What a server moves: sizes in bytes of all reads and writes together. */
 typedef struct bench_traffic {
   uint64_t reads, writes, bytes_in, bytes_out;

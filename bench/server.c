@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "kademlia/state.h"
 #include "kadmium/multiaddr.h"
+#include "node/streams.h"
 #include "runtime/host.h"
 #include "wire/addresses.h"
 
@@ -120,12 +121,91 @@ static void answer(server *s) {
   }
 }
 
+/* ---- streams ------------------------------------------------------------- */
+
+static void serve_echo(kad_stream *stream) {
+  kad_bytes in;
+  while ((in = kad_stream_peek(stream)).len > 0) {
+    int taken = kad_stream_write(stream, in.data, in.len);
+    if (taken < 0) {
+      return;
+    }
+    kad_stream_consume(stream, (size_t)taken);
+  }
+  if (kad_stream_at_end(stream)) {
+    kad_stream_close(stream);
+  }
+}
+
+static void serve_sink(kad_stream *stream) {
+  kad_stream_consume(stream, kad_stream_peek(stream).len);
+  if (kad_stream_at_end(stream)) {
+    (void)kad_stream_write(stream, "!", 1);
+    kad_stream_close(stream);
+  }
+}
+
+/* How many are left is kept in the stream's pointer. */
+static void serve_source(kad_stream *stream) {
+  static const uint8_t zeros[65536];
+  uint64_t left = (uintptr_t)kad_stream_user(stream);
+  kad_bytes in = kad_stream_peek(stream);
+  if (left == 0) {
+    if (in.len < sizeof(left)) {
+      return;
+    }
+    memcpy(&left, in.data, sizeof(left));
+    kad_stream_consume(stream, in.len);
+  }
+  int taken = 1;
+  while (left > 0 && taken > 0) {
+    size_t len = left < sizeof(zeros) ? (size_t)left : sizeof(zeros);
+    taken = kad_stream_write(stream, zeros, len);
+    left -= taken > 0 ? (uint64_t)taken : 0;
+  }
+  kad_stream_set_user(stream, (void *)(uintptr_t)left);
+  if (left == 0) {
+    kad_stream_close(stream);
+  }
+}
+
+static void serve_stream(const kad_event *event) {
+  if (event->type == KAD_EVENT_STREAM_ENDED) {
+    kad_stream_close(event->stream);
+  } else if (event->type == KAD_EVENT_STREAM_INBOUND) {
+    return; /* what it brings is told next */
+  } else if (kad__bytes_equal(event->protocol, kad__bytes_of(BENCH_ECHO))) {
+    serve_echo(event->stream);
+  } else if (kad__bytes_equal(event->protocol, kad__bytes_of(BENCH_SINK))) {
+    serve_sink(event->stream);
+  } else {
+    serve_source(event->stream);
+  }
+}
+
+static void handle_streams(kad__node *node) {
+  static const char *const names[] = {BENCH_ECHO, BENCH_SINK, BENCH_SOURCE};
+  for (size_t i = 0; i < KAD__COUNT(names); i++) {
+    BENCH_CHECK(kad__node_handle(node, kad__bytes_of(names[i]), NULL, NULL,
+                                 bench_now()) == 0);
+  }
+}
+
 /* ---- the process --------------------------------------------------------- */
 
 static void take_events(server *s) {
   kad_event event;
-  while (kad__node_poll(s->host.node, &event)) {
-    s->identified += event.type == KAD_EVENT_IDENTIFIED;
+  for (;;) {
+    while (kad__node_poll(s->host.node, &event)) {
+      s->identified += event.type == KAD_EVENT_IDENTIFIED;
+      if (event.stream != NULL) {
+        serve_stream(&event);
+      }
+    }
+    if (!kad__node_is_busy(s->host.node)) {
+      return;
+    }
+    kad__world_turn(s->host.world);
   }
 }
 
@@ -194,6 +274,7 @@ static _Noreturn void run_server(int control,
   if (options->peers > 0) {
     fill_table(kad__node_dht(s.host.node), options);
   }
+  handle_streams(s.host.node);
   uv_run(&s.host.world->loop, UV_RUN_NOWAIT);
   take_events(&s);
   greet(&s);

@@ -25,6 +25,12 @@ typedef struct bench_server {
   struct sockaddr_in address;
 } bench_server;
 
+/* Streams that the node serves, on the public interface. */
+#define BENCH_ECHO "/bench/echo/1"     /* sends back what comes */
+#define BENCH_SINK "/bench/sink/1"     /* reads to the end, then a byte */
+#define BENCH_SOURCE "/bench/source/1" /* sends as many as 8 bytes say, host's
+                                          order */
+
 /* Forks; to be called before this process has anything that a child should
  * not have. The node is a DHT server on a loopback address. */
 void bench_server_start(bench_server *out, const bench_server_options *options);

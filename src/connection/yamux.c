@@ -74,6 +74,7 @@ void kad__yamux_free(kad__yamux *y) {
   remove_all(&y->streams);
   remove_all(&y->lingering);
   kad__yamux_buffer_fini(y, &y->control);
+  kad__yamux_drop_spare(y);
   if (y->slots != y->small_table) {
     kad__release(&y->allocator, y->slots);
   }
@@ -374,6 +375,7 @@ int kad__yamux_tick(kad__yamux *y, kad_time now) {
     y->ping_due = false;
   }
   if (silence_deadline(y) <= y->now) {
+    kad__yamux_drop_spare(y);
     kad__yamux_start_ping(y);
   }
   return 0;

@@ -95,7 +95,8 @@ static int check_sums(const kad__yamux *y, const sums *t) {
   HOLDS(y->queued == t->queued);
   HOLDS(y->sendable == t->sendable);
   HOLDS(y->granted == t->granted);
-  HOLDS(y->buffers == t->buffers + y->control.cap);
+  HOLDS(y->buffers == t->buffers + y->control.cap + y->spare.cap);
+  HOLDS(kad__buffer_len(&y->spare) == 0);
   HOLDS(y->inbound == t->inbound);
   HOLDS(y->inbound <= y->config.max_inbound_streams);
   HOLDS(y->outbound == t->outbound);

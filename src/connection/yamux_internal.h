@@ -27,6 +27,13 @@
 #define KAD__YAMUX_DRAIN_START ((uint32_t)1 << 20)
 #define KAD__YAMUX_DRAIN_MAX ((uint32_t)16 << 20)
 #define KAD__YAMUX_DRAIN_FRAME_MAX ((uint32_t)1 << 20)
+/* An emptied buffer of such a size serves the next stream that needs one: giving
+ * it back each time would cost more than what it carries. It goes when nothing
+ * was heard of the peer for a while. */
+#define KAD__YAMUX_SPARE_MIN ((size_t)4 * 1024)
+#define KAD__YAMUX_SPARE_MAX ((size_t)256 * 1024)
+/* Less than that is not put into it. */
+#define KAD__YAMUX_SPARE_USE ((size_t)1024)
 /* A released stream that makes no progress for so long is reset. */
 #define KAD__YAMUX_LINGER (60 * KAD_SECOND)
 /* One that only waits for the peer's end gives way to a new stream, but not
@@ -119,6 +126,7 @@ struct kad__yamux {
   kad__list ready;
   kad__list waking;
   kad__buffer control; /* encoded pongs and refusals */
+  kad__buffer spare;   /* empty */
   uint32_t pongs;
   uint32_t refusals;
 
@@ -186,6 +194,7 @@ int kad__yamux_buffer_reserve(kad__yamux *y, kad__buffer *b, uint8_t **tail,
                               size_t len);
 void kad__yamux_buffer_consume(kad__yamux *y, kad__buffer *b, size_t len);
 void kad__yamux_buffer_fini(kad__yamux *y, kad__buffer *b);
+void kad__yamux_drop_spare(kad__yamux *y);
 
 /* ---- yamux_output.c ---------------------------------------------------- */
 

@@ -14,13 +14,32 @@
 
 int kad__yamux_buffer_reserve(kad__yamux *y, kad__buffer *b, uint8_t **tail,
                               size_t len) {
+  if (b->data == NULL && len >= KAD__YAMUX_SPARE_USE && len <= y->spare.cap) {
+    *b = y->spare;
+    y->spare = (kad__buffer){0};
+  }
   size_t before = b->cap;
   int result = kad__buffer_reserve(b, &y->allocator, tail, len);
   y->buffers += b->cap - before;
   return result;
 }
 
+static bool is_good_spare(const kad__yamux *y, const kad__buffer *b) {
+  return b->cap >= KAD__YAMUX_SPARE_MIN && b->cap <= KAD__YAMUX_SPARE_MAX &&
+         b->cap > y->spare.cap;
+}
+
+void kad__yamux_drop_spare(kad__yamux *y) {
+  kad__yamux_buffer_fini(y, &y->spare);
+}
+
 void kad__yamux_buffer_consume(kad__yamux *y, kad__buffer *b, size_t len) {
+  if (len == kad__buffer_len(b) && is_good_spare(y, b)) {
+    kad__yamux_drop_spare(y);
+    y->spare = (kad__buffer){.data = b->data, .cap = b->cap};
+    *b = (kad__buffer){0};
+    return;
+  }
   size_t before = b->cap;
   kad__buffer_consume(b, &y->allocator, len);
   y->buffers -= before - b->cap;
