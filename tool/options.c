@@ -241,6 +241,11 @@ static bool set_no_autonat(tool_options *o, const char *value) {
   return o->no_autonat = true;
 }
 
+static bool set_map_port(tool_options *o, const char *value) {
+  (void)value;
+  return o->map_port = true;
+}
+
 static bool set_quiet(tool_options *o, const char *value) {
   (void)value;
   return o->quiet = true;
@@ -284,6 +289,8 @@ static const spec specs[] = {
      read_mode},
     {"--no-autonat", NULL, "neither ask others to dial us nor dial for them",
      TOOL_TAKES_LISTEN, set_no_autonat},
+    {"--map-port", NULL, "ask the router to forward the ports (UPnP, NAT-PMP)",
+     TOOL_TAKES_LISTEN, set_map_port},
     {"--count", "N", "how many", TOOL_TAKES_COUNT, read_count},
     {"--quorum", "Q", "one, majority, all or a number (one)", TOOL_TAKES_QUORUM,
      read_quorum},

@@ -46,6 +46,7 @@ typedef struct tool_options {
   kad_peer_id to[TOOL_LIST_MAX];
   size_t to_count;
   bool no_autonat;
+  bool map_port;
   uint8_t security[KAD_SECURITY_COUNT];
   uint8_t network_key[KAD_NETWORK_KEY_LEN];
   bool has_network_key;

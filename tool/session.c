@@ -57,6 +57,7 @@ void tool_node_options(kad_node_options *out, const tool_options *options,
   out->protocol = options->protocol;
   out->mode = options->mode;
   out->no_autonat = options->no_autonat;
+  out->port_mapping = options->map_port;
   memcpy(out->security, options->security, sizeof(out->security));
   out->network_key = options->has_network_key ? options->network_key : NULL;
   out->listen = options->listen.items;

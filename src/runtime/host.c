@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/options.h"
+#include "runtime/port_mapping.h"
 #include "runtime/signals.h"
 #include "runtime/system.h"
 
@@ -36,6 +37,14 @@ static int make_world(kad__host *host, const kad__options *options) {
     return error;
   }
   host->node = node;
+  if (options->port_mapping) {
+    kad__port_mapping_config mapping;
+    kad__port_mapping_config_default(&mapping);
+    error = kad__port_mapping_new(&host->world->mapping, host->world, &mapping);
+    if (error < 0) {
+      return error;
+    }
+  }
   kad__world_turn(host->world); /* binds the listeners */
   return 0;
 }

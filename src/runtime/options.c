@@ -145,6 +145,7 @@ int kad__options_read(kad__options *out, const kad_node_options *options) {
                                                       : *o.allocator};
   kad__node_config_default(&out->config);
   out->config.allocator = &out->allocator;
+  out->port_mapping = o.port_mapping;
   read_values(&out->config, &o);
   size_t count =
       o.listen_count + o.announce_count + o.bootstrap_count + o.namespace_count;

@@ -10,6 +10,7 @@ typedef struct kad__options {
   kad_allocator allocator;
   uint8_t seed[KAD_RANDOM_SEED_LEN];
   void *memory; /* lists and binary addresses */
+  bool port_mapping;
 } kad__options;
 
 /* Reads public options, defaults filled in; `identity` may still be NULL.

@@ -4,6 +4,7 @@
 #include "runtime/world.h"
 
 #include "base/alloc.h"
+#include "runtime/port_mapping.h"
 #include "runtime/system.h"
 
 /* Records are measured in hours: an older reading of the wall clock will do. */
@@ -134,6 +135,9 @@ void kad__world_turn(kad__world *world) {
   do {
     kad__node_drive(world->node, kad__system_now());
   } while (carry_out(world));
+  if (world->mapping != NULL) {
+    kad__port_mapping_turn(world->mapping);
+  }
   arm(world);
   if (world->turn != NULL) {
     world->turn(world->turn_user);
@@ -230,6 +234,7 @@ void kad__world_free(kad__world *world) {
   if (world->dns != NULL) {
     kad__dns_free(world->dns);
   }
+  kad__port_mapping_free(world->mapping);
   kad__socket_close_all(world);
   close_loop(world);
   kad__map_fini(&world->channels, &allocator);

@@ -9,6 +9,7 @@
 #include "node/node.h"
 
 typedef struct kad__dns kad__dns;
+typedef struct kad__port_mapping kad__port_mapping;
 
 /* Reads and writes go through one buffer each: only what a full socket leaves
  * over is copied. */
@@ -24,6 +25,7 @@ typedef struct kad__world {
   kad_allocator allocator;
   kad__node *node;
   kad__dns *dns;     /* made when the first name is to be resolved */
+  kad__port_mapping *mapping; /* NULL: no ports are mapped */
   kad__map channels; /* by kad__id */
   kad__map listeners;
   bool due;                 /* the timer has rung */
