@@ -10,19 +10,7 @@
 
 /* Pushes of ours at the same time. */
 #define PUSHES_MAX 32
-/* Inbound pushes of one connection: so many at once, then one in so long. */
-#define BUCKET_BURST 10
-#define BUCKET_REFILL (5 * KAD_SECOND)
-
 #define ANSWER_MAX (KAD__IDENTIFY_SEND_MAX + 2)
-
-/* Exists once a connection has pushed something. */
-typedef struct push_bucket {
-  kad__map_node node;
-  kad__id connection;
-  uint32_t tokens;
-  kad_time refilled;
-} push_bucket;
 
 static const uint8_t ask_bytes[] = KAD__IDENTIFY_PROTOCOL;
 static const kad_bytes ask_name = {ask_bytes, sizeof(ask_bytes) - 1};
@@ -81,7 +69,7 @@ int kad__identify_new(kad__identify **out, const kad_allocator *allocator,
   copy_config(identify, config);
   identify->secret[0] = kad_random_u64(config->random);
   identify->secret[1] = kad_random_u64(config->random);
-  kad__map_init(&identify->buckets, identify->secret);
+  kad__push_limit_init(&identify->push_limit, allocator);
   kad__list_init(&identify->running);
   kad__list_init(&identify->ended);
   int error = handle_protocols(swarm);
@@ -103,17 +91,6 @@ static void free_tasks(kad__identify *identify, kad__list *list) {
   }
 }
 
-static void free_buckets(kad__identify *identify) {
-  uint32_t slot = 0;
-  kad__map_node *node = kad__map_next(&identify->buckets, &slot, NULL);
-  while (node != NULL) {
-    kad__map_node *next = kad__map_next(&identify->buckets, &slot, node);
-    kad__release(&identify->allocator, KAD__CONTAINER(node, push_bucket, node));
-    node = next;
-  }
-  kad__map_fini(&identify->buckets, &identify->allocator);
-}
-
 void kad__identify_free(kad__identify *identify) {
   if (identify == NULL) {
     return;
@@ -123,7 +100,7 @@ void kad__identify_free(kad__identify *identify) {
   free_tasks(identify, &identify->running);
   free_tasks(identify, &identify->ended);
   kad__release(&identify->allocator, identify->polled);
-  free_buckets(identify);
+  kad__push_limit_fini(&identify->push_limit);
   for (size_t i = 0; i < KAD__SCOPES; i++) {
     kad__release(&identify->allocator, identify->cards[i]);
   }
@@ -389,60 +366,19 @@ static void read_task(kad__identify *identify, kad__identify_task *task,
   end_task(identify, task, 0, now);
 }
 
-static push_bucket *add_bucket(kad__identify *identify, kad__id connection,
-                               kad_time now) {
-  push_bucket *bucket = kad__calloc(&identify->allocator, 1, sizeof(*bucket));
-  if (bucket == NULL) {
-    return NULL;
-  }
-  bucket->connection = connection;
-  bucket->tokens = BUCKET_BURST;
-  bucket->refilled = now;
-  int error =
-      kad__map_add(&identify->buckets, &identify->allocator, &bucket->node,
-                   kad__bytes(&bucket->connection, sizeof(bucket->connection)));
-  if (error < 0) {
-    kad__release(&identify->allocator, bucket);
-    return NULL;
-  }
-  return bucket;
-}
-
-static push_bucket *find_bucket(kad__identify *identify, kad__id connection) {
-  kad__map_node *node = kad__map_find(
-      &identify->buckets, kad__bytes(&connection, sizeof(connection)));
-  return node == NULL ? NULL : KAD__CONTAINER(node, push_bucket, node);
-}
-
-static bool take_token(kad__identify *identify, kad__id connection,
-                       kad_time now) {
-  push_bucket *bucket = find_bucket(identify, connection);
-  if (bucket == NULL) {
-    bucket = add_bucket(identify, connection, now);
-  }
-  if (bucket == NULL) {
-    return false;
-  }
-  uint64_t earned = (now - bucket->refilled) / BUCKET_REFILL;
-  if (earned >= BUCKET_BURST - bucket->tokens) {
-    bucket->tokens = BUCKET_BURST;
-    bucket->refilled = now;
-  } else {
-    bucket->tokens += (uint32_t)earned;
-    bucket->refilled += earned * BUCKET_REFILL;
-  }
-  if (bucket->tokens == 0) {
-    return false;
-  }
-  bucket->tokens--;
-  return true;
+/* What is refused costs us no more than to say so. */
+static bool may_push(kad__identify *identify, kad__id connection,
+                     kad_time now) {
+  kad__connection_info info;
+  return kad__swarm_connection(identify->swarm, connection, &info) &&
+         kad__push_limit_take(&identify->push_limit, info.remote_address, now);
 }
 
 static void accept_push(kad__identify *identify, const kad__swarm_event *event,
                         kad_time now) {
   kad__stream *stream = event->stream;
   kad__id connection = kad__stream_connection(stream);
-  if (!take_token(identify, connection, now)) {
+  if (!may_push(identify, connection, now)) {
     identify->counters.pushes_limited++;
     kad__stream_reset(stream, KAD__STREAM_RATE_LIMITED);
     return;
@@ -491,22 +427,11 @@ static void handle_stream(kad__identify *identify,
   }
 }
 
-static void forget_connection(kad__identify *identify, kad__id connection) {
-  push_bucket *bucket = find_bucket(identify, connection);
-  if (bucket != NULL) {
-    kad__map_remove(&identify->buckets, &bucket->node);
-    kad__release(&identify->allocator, bucket);
-  }
-}
-
 void kad__identify_handle_event(kad__identify *identify,
                                 const kad__swarm_event *event, kad_time now) {
   switch (event->type) {
     case KAD__SWARM_CONNECTED:
       ask(identify, event, now);
-      break;
-    case KAD__SWARM_DISCONNECTED:
-      forget_connection(identify, event->connection);
       break;
     case KAD__SWARM_STREAM_INBOUND:
       accept(identify, event, now);

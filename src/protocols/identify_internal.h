@@ -9,6 +9,7 @@
 #include "kadmium/multiaddr.h"
 #include "protocols/framing.h"
 #include "protocols/identify.h"
+#include "protocols/push_limit.h"
 #include "wire/identify.h"
 
 #define KAD__IDENTIFY_AGENT_MAX 256
@@ -50,7 +51,7 @@ struct kad__identify {
   uint8_t agent[KAD__IDENTIFY_AGENT_MAX];
   uint64_t secret[2];
   uint64_t snapshot; /* fingerprint of what was last pushed */
-  kad__map buckets;  /* of inbound pushes, by connection */
+  kad__push_limit push_limit;
   kad__list running; /* of kad__identify_task */
   kad__list ended;
   kad__identify_task *polled; /* its event may still be looked at */

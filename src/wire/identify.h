@@ -5,7 +5,7 @@
 #include "kadmium/error.h"
 #include "kadmium/types.h"
 
-#define KAD__IDENTIFY_ADDRESSES_MAX 64
+#define KAD__IDENTIFY_ADDRESSES_MAX 500
 #define KAD__IDENTIFY_PROTOCOLS_MAX 256
 
 /* Borrowed from the input when decoded; `has_...` tells absent from empty,

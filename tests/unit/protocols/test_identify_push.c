@@ -223,8 +223,8 @@ static void a_push_changes_what_it_names(void **state) {
 /* I-04 */
 static void pushes_are_rate_limited(void **state) {
   identify_fixture *f = *state;
-  identify_peer(f);
   size_t taken = 0;
+  identify_connect_from(f, "/ip4/8.8.8.8/tcp/5000", true);
   for (size_t i = 0; i < 1000; i++) {
     kad__stream *stream = push_us(f, identify_usual(f));
     taken += !stream->was_reset;
