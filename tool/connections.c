@@ -24,8 +24,30 @@ bool tool_target_read(tool_target *out, tool_options *own,
   return len > 0;
 }
 
+/* Of one address alone the end says the same. */
+static void show_failure(tool_session *session, const kad_event *event) {
+  tool_target *target = session->user;
+  char text[KAD_MULTIADDR_TEXT_MAX];
+  kad_bytes list = event->addresses;
+  kad_bytes address = {NULL, 0};
+  if (session->out.json) {
+    tool_print_json(tool_event_json(event), NULL);
+    return;
+  }
+  if (event->count == 0 && target->failures == 0) {
+    return;
+  }
+  target->failures++;
+  (void)kad_addresses_next(&list, &address);
+  tool_note(&session->out, "kadmium %s: %s: %s", session->out.command,
+            tool_address_text(text, address), kad_strerror(event->error));
+}
+
 static void take_peer(tool_session *session, const kad_event *event) {
   tool_target *target = session->user;
+  if (event->type == KAD_EVENT_DIAL_FAILED) {
+    show_failure(session, event);
+  }
   if (event->type == KAD_EVENT_PEER) {
     target->peer = event->peer;
   }

@@ -11,6 +11,7 @@ typedef struct tool_target {
   uint8_t address[KAD_MULTIADDR_MAX];
   kad_peer_id peer; /* who answered; its len is 0 before */
   kad_connection_info connection;
+  size_t failures; /* shown: of addresses that were tried in vain */
 } tool_target;
 
 /* Reads the argument: an address, or the id of a peer, which is to be found

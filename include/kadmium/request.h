@@ -149,7 +149,10 @@ typedef enum kad_event_type {
   KAD_EVENT_CONNECTED,     /**< peer, addresses: the remote one; inbound */
   KAD_EVENT_DISCONNECTED,  /**< peer, error, code (of the peer): no connection
                               is left */
-  KAD_EVENT_DIAL_FAILED,   /**< addresses, error: a bootstrap address */
+  KAD_EVENT_DIAL_FAILED,   /**< addresses, error: a bootstrap address; before
+                              the END of a KAD_CONNECT or KAD_PING that failed:
+                              each address that was tried, at most 16; count:
+                              how many more there are */
   KAD_EVENT_IDENTIFIED,    /**< peer, addresses, agent, protocols, observed */
   KAD_EVENT_MODE,          /**< server: what the node now is */
   KAD_EVENT_UPKEEP, /**< operation (KAD_PUT, KAD_PROVIDE: published again;

@@ -9,6 +9,7 @@
 #include "kadmium/multiaddr.h"
 #include "node/requests_internal.h"
 #include "node/routing.h"
+#include "wire/addresses.h"
 
 static kad__request *from_link(kad__list *link) {
   return KAD__CONTAINER(link, kad__request, link);
@@ -475,6 +476,31 @@ static bool awaits(const kad__request *r, const kad__swarm_event *event) {
          kad_peer_id_equal(&r->request.peer, &event->peer);
 }
 
+/* What was tried and why it was in vain, before the end says so in one word. */
+static void report_failures(kad__node *node, kad__request *r,
+                            const kad__swarm_event *failed) {
+  kad_bytes address;
+  size_t cursor = 0;
+  int error = 0;
+  uint32_t count = 0;
+  while (kad__dial_failure_next(failed->failed, &cursor, &address, &error)) {
+    count++;
+  }
+  cursor = 0;
+  for (uint32_t i = 0; i < count && i < KAD__REQUEST_FAILURES_MAX; i++) {
+    uint8_t list[KAD_MULTIADDR_MAX + 8];
+    size_t len = 0;
+    (void)kad__dial_failure_next(failed->failed, &cursor, &address, &error);
+    (void)kad__addresses_append(list, sizeof(list), &len, address);
+    kad_event event = {.type = KAD_EVENT_DIAL_FAILED,
+                       .peer = failed->peer,
+                       .addresses = kad__bytes(list, len),
+                       .error = error,
+                       .count = count - i - 1};
+    kad__request_emit(node, r, &event);
+  }
+}
+
 void kad__requests_swarm_event(kad__node *node, const kad__swarm_event *event,
                                kad_time now) {
   if (event->type != KAD__SWARM_CONNECTED &&
@@ -490,6 +516,9 @@ void kad__requests_swarm_event(kad__node *node, const kad__swarm_event *event,
     if (event->type == KAD__SWARM_CONNECTED) {
       connected(node, r, event->connection, &event->peer, now);
     } else {
+      if (event->type == KAD__SWARM_DIAL_FAILED) {
+        report_failures(node, r, event);
+      }
       kad__request_end(node, r, event->error == 0 ? KAD_E_CLOSED : event->error,
                        now);
     }

@@ -4,6 +4,9 @@
 
 #include "node/node_internal.h"
 
+/* Addresses whose failures are told one by one. */
+#define KAD__REQUEST_FAILURES_MAX 16
+
 typedef enum kad__request_state {
   KAD__REQUEST_WAITING,     /* for the node to join */
   KAD__REQUEST_QUERYING,    /* wait_id is a query */

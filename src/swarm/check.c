@@ -78,9 +78,9 @@ static const char *check_dial(const kad__dial *d, census *found) {
   }
   found->channels_of_dials -= opening;
   CHECK(d->ended || opening == d->opening);
-  CHECK(d->ended == kad__list_linked(&d->event.link));
-  CHECK(!d->ended || (opening == 0 && d->count == 0 && d->peer == NULL &&
-                      kad__list_empty(&d->resolutions)));
+  CHECK(d->ended == (kad__list_linked(&d->event.link) || d->event.lent));
+  CHECK(!d->ended ||
+        (opening == 0 && d->peer == NULL && kad__list_empty(&d->resolutions)));
   CHECK(d->peer == NULL || d->peer->dial == d);
   CHECK(d->ended || kad__heap_has(&d->timer));
   CHECK(d->lookups <= KAD__DIAL_LOOKUPS_MAX);

@@ -47,7 +47,8 @@ static void drop_channels(kad__dial *d) {
   }
 }
 
-/* Stops everything that goes on for `d`, which keeps its name alone. */
+/* Stops everything that goes on for `d`, which keeps its name, and the errors
+ * of its addresses. */
 static void end(kad__dial *d) {
   kad__swarm *s = d->swarm;
   d->ended = true;
@@ -56,12 +57,6 @@ static void end(kad__dial *d) {
   kad__ids_remove(&s->ids, d->id);
   kad__dns_cancel(d);
   drop_channels(d);
-  for (size_t i = 0; i < d->count; i++) {
-    kad__release(&s->allocator, d->candidates[i].address);
-  }
-  kad__release(&s->allocator, d->candidates);
-  d->candidates = NULL;
-  d->count = 0;
   if (d->peer != NULL) {
     d->peer->dial = NULL;
     kad__swarm_put_peer(s, d->peer);
@@ -72,6 +67,10 @@ static void end(kad__dial *d) {
 void kad__dial_free(kad__dial *d) {
   kad__swarm *s = d->swarm;
   end(d);
+  for (size_t i = 0; i < d->count; i++) {
+    kad__release(&s->allocator, d->candidates[i].address);
+  }
+  kad__release(&s->allocator, d->candidates);
   s->dials--;
   kad__list_unlink(&d->in_swarm);
   kad__source_cancel(&d->event);
@@ -80,6 +79,19 @@ void kad__dial_free(kad__dial *d) {
 
 void kad__dial_note(kad__dial *d, int error) {
   d->error = d->error == 0 || d->error == error ? error : KAD_E_DIAL;
+}
+
+bool kad__dial_failure_next(const kad__dial *dial, size_t *cursor,
+                            kad_bytes *address, int *error) {
+  while (*cursor < dial->count) {
+    const kad__candidate *c = &dial->candidates[(*cursor)++];
+    if (c->error != 0) {
+      *address = kad__bytes(c->address, c->transport_len);
+      *error = c->error;
+      return true;
+    }
+  }
+  return false;
 }
 
 /* Of several reasons to leave addresses out, the most telling stays. */
@@ -271,6 +283,7 @@ static int next_candidate(const kad__dial *d) {
 
 static void fail_candidate(kad__dial *d, uint8_t index, int error) {
   d->candidates[index].state = KAD__CANDIDATE_FAILED;
+  d->candidates[index].error = error;
   kad__dial_note(d, error);
 }
 

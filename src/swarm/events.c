@@ -67,9 +67,11 @@ static void take_back(kad__source **lent) {
     case KAD__SOURCE_RESOLUTION_ACTION:
       kad__resolution_reap(KAD__CONTAINER(source, kad__resolution, action));
       break;
+    case KAD__SOURCE_DIAL:
+      kad__dial_free(KAD__CONTAINER(source, kad__dial, event));
+      break;
     case KAD__SOURCE_STREAM:
     case KAD__SOURCE_CONNECTED:
-    case KAD__SOURCE_DIAL:
       break;
   }
 }
@@ -137,13 +139,16 @@ static void tell_ended(kad__swarm *s, kad__source *source,
   lend(&s->lent_event, source);
 }
 
-static void tell_dial(kad__source *source, kad__swarm_event *out) {
+static void tell_dial(kad__swarm *s, kad__source *source,
+                      kad__swarm_event *out) {
   kad__dial *d = KAD__CONTAINER(source, kad__dial, event);
   out->type = KAD__SWARM_DIAL_FAILED;
   out->dial = d->id;
   out->peer = d->name;
   out->error = d->error;
-  kad__dial_free(d);
+  out->failed = d;
+  (void)take_bit(source);
+  lend(&s->lent_event, source);
 }
 
 static void tell_listener(kad__swarm *s, kad__source *source,
@@ -173,7 +178,7 @@ bool kad__swarm_poll_event(kad__swarm *s, kad__swarm_event *out) {
       tell_ended(s, source, out);
       break;
     case KAD__SOURCE_DIAL:
-      tell_dial(source, out);
+      tell_dial(s, source, out);
       break;
     default:
       tell_listener(s, source, out);

@@ -178,7 +178,14 @@ typedef struct kad__swarm_event {
   kad__stream *stream;
   kad_bytes address; /* borrowed until the next poll */
   uint32_t code;     /* DISCONNECTED: what the peer gave; 0: none */
+  const struct kad__dial *failed; /* DIAL_FAILED: for kad__dial_failure_next */
 } kad__swarm_event;
+
+/* The addresses that a dial has tried, one by one, and why each failed: start
+ * with *cursor = 0; false at the end. The address is without /p2p, and borrowed
+ * until the next poll. */
+bool kad__dial_failure_next(const struct kad__dial *dial, size_t *cursor,
+                            kad_bytes *address, int *error);
 
 /* The next event; false when there is none. Per connection the order is
  * CONNECTED, its streams' events, DISCONNECTED; every stream is DEAD or

@@ -222,6 +222,7 @@ typedef struct kad__candidate {
   uint16_t transport_len; /* without /p2p */
   uint8_t state;
   bool is_private;
+  int error;      /* why it failed */
   kad_time delay; /* from the start of the dial */
   uint64_t score; /* smaller is tried first */
 } kad__candidate;

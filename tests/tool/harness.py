@@ -141,7 +141,8 @@ class Node:
     def ready(self):
         listening = self.wait("listening")
         self.id = listening["id"]
-        self.address = listening["addrs"][0]
+        self.addresses = listening["addrs"]
+        self.address = self.addresses[0]
         self.wait("ready")
         return self
 

@@ -1,6 +1,7 @@
 """connect, identify and peers: to whom, by what, and what a peer says."""
 
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -149,10 +150,39 @@ class Connections(unittest.TestCase):
             self.assert_failed(run(command, address), 5, address, "refused")
             result = run(command, address, "--json")
             self.assertEqual(result.status, 5)
+            self.assertEqual([line["type"] for line in result.lines],
+                             ["dial_failed", "error", "end"])
+            self.assertEqual(result.lines[0]["addrs"], [address])
             self.assertEqual(result.lines[0]["error"], "REFUSED")
+            self.assertEqual(result.lines[1]["error"], "REFUSED")
             self.assertEqual(result.end["result"], "refused")
             self.assert_failed(run(command, ID), 5, "--bootstrap")
             self.assert_failed(run(command, "/ip4/127.0.0.1/udp/1/quic-v1"), 5)
+
+    def test_each_address_has_its_cause(self):
+        """Its owner announces three: one works until it is gone."""
+        closed = unused_address()
+        other = without_id(self.first.address)
+        node = Node("--announce", closed, "--announce", other,
+                    bootstrap=[self.first.address]).ready()
+        until = time.monotonic() + 20
+        while run("find-peer", node.id, *self.join).status != 0:
+            self.assertLess(time.monotonic(), until)
+        gone = next(without_id(address) for address in node.addresses
+                    if without_id(address) not in (closed, other))
+        node.signal()
+        causes = {closed: "connection refused", gone: "connection refused",
+                  other: "the peer proved another identity"}
+        result = run("connect", node.id, *self.join)
+        self.assert_failed(result, 5, "all dials failed")
+        told = re.findall(r"connect: (/\S+): (.*)", result.err)
+        self.assertGreater(len(told), 1, result)
+        self.assertLessEqual(set(told), set(causes.items()))
+        result = run("connect", node.id, *self.join, "--json")
+        told = [(line["addrs"][0], line["message"])
+                for line in result.of_type("dial_failed")]
+        self.assertGreater(len(told), 1, result)
+        self.assertLessEqual(set(told), set(causes.items()))
 
     def test_another_identity(self):
         address = without_id(self.first.address) + "/p2p/" + ID
