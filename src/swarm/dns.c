@@ -5,6 +5,9 @@
 #include "swarm/swarm_internal.h"
 
 #define NAME_MAX 253
+/* So long the first answer waits for others that may be better (RFC 8305,
+ * section 3). */
+#define ANSWER_DELAY (50 * KAD_MILLISECOND)
 #define TXT_PREFIX "_dnsaddr."
 #define ENTRY_PREFIX "dnsaddr="
 
@@ -179,6 +182,15 @@ static void add_txt(kad__resolution *r, kad_bytes entry) {
   }
 }
 
+/* The look-up goes on; what it has brought is dialled meanwhile. */
+static void dial_soon(kad__dial *d) {
+  kad__swarm *s = d->swarm;
+  kad_time at = kad__time_add(s->now, ANSWER_DELAY);
+  if (!kad__heap_has(&d->timer) || d->timer.at > at) {
+    (void)kad__heap_set(&s->dial_timers, &s->allocator, &d->timer, at);
+  }
+}
+
 void kad__swarm_resolved(kad__swarm *s, kad__id resolution, kad_bytes value,
                          kad_time now) {
   kad__swarm_set_now(s, now);
@@ -192,9 +204,11 @@ void kad__swarm_resolved(kad__swarm *s, kad__id resolution, kad_bytes value,
   } else {
     add_ip(r, value);
   }
+  dial_soon(r->dial);
 }
 
-/* All answers are ranked together, so dialling waits for the last. */
+/* The answers of a look-up are ranked together, so with the last of them there
+ * is nothing to wait for. */
 void kad__swarm_resolve_end(kad__swarm *s, kad__id resolution, int error,
                             kad_time now) {
   kad__swarm_set_now(s, now);
