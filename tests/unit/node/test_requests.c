@@ -2,6 +2,7 @@
 #include "kadmium/multiaddr.h"
 #include "network.h"
 #include "node/node_internal.h"
+#include "node/requests_internal.h"
 
 #define LIMIT (2 * KAD_MINUTE)
 
@@ -308,6 +309,35 @@ static void test_connect_to_another(void **state) {
   network_close(&n);
 }
 
+/* Nobody is at 20 addresses: 16 are told. */
+static void test_failures_are_told(void **state) {
+  (void)state;
+  network n;
+  network_open(&n, 8);
+  network_grow(&n, 2);
+  kad_request r = KAD_REQUEST_INIT(KAD_CONNECT);
+  r.peer = *kad__node_id(kad__simulator_node(n.sim, 0));
+  r.peer.bytes[r.peer.len - 1] ^= 1;
+  kad__peerstore *peers =
+      kad__swarm_peerstore(kad__simulator_node(n.sim, 1)->swarm);
+  kad_time now = kad__simulator_now(n.sim);
+  for (int i = 1; i <= 20; i++) {
+    uint8_t address[KAD_MULTIADDR_MAX];
+    char text[64];
+    snprintf(text, sizeof(text), "/ip4/10.250.0.%d/tcp/4001", i);
+    int len = kad_multiaddr_parse(address, sizeof(address), text);
+    assert_true(kad__peerstore_add(peers, &r.peer,
+                                   kad__bytes(address, (size_t)len), KAD_HOUR,
+                                   now) >= 0);
+  }
+  kad__simulator_result result =
+      network_finish(&n, 1, network_start(&n, 1, &r), LIMIT);
+  assert_true(result.end.error < 0);
+  assert_int_equal(result.end.count, 0);
+  assert_int_equal(result.results, KAD__REQUEST_FAILURES_MAX);
+  network_close(&n);
+}
+
 static void test_stop_providing(void **state) {
   static const uint8_t key[] = {0x12, 4, 1, 2, 3, 4};
   (void)state;
@@ -457,6 +487,7 @@ int main(void) {
       cmocka_unit_test(test_ping),
       cmocka_unit_test(test_connect_to_a_peer),
       cmocka_unit_test(test_connect_to_another),
+      cmocka_unit_test(test_failures_are_told),
       cmocka_unit_test(test_stop_providing),
       cmocka_unit_test(test_put_to),
       cmocka_unit_test(test_found_then_named),
