@@ -24,9 +24,9 @@ typedef struct kad__world {
   uv_async_t wake;      /* from other threads */
   kad_allocator allocator;
   kad__node *node;
-  kad__dns *dns;     /* made when the first name is to be resolved */
+  kad__dns *dns;              /* made when the first name is to be resolved */
   kad__port_mapping *mapping; /* NULL: no ports are mapped */
-  kad__map channels; /* by kad__id */
+  kad__map channels;          /* by kad__id */
   kad__map listeners;
   bool due;                 /* the timer has rung */
   kad_time wall_at;         /* when the wall clock was last told */

@@ -154,8 +154,8 @@ struct kad__channel {
   kad__source action;
   kad__heap_node timer;
   kad__metered *metered; /* its peer's; NULL: not counted */
-  kad_bytes remote; /* owned */
-  kad_bytes local;  /* owned */
+  kad_bytes remote;      /* owned */
+  kad_bytes local;       /* owned */
   kad_time opened;
   kad_time quiet_since; /* when the last stream went */
   kad_time close_by;    /* CLOSING: for how long bytes are still sent */
