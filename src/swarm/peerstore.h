@@ -15,7 +15,7 @@
 /* Caps on what peers can make us keep. */
 #define KAD__PEERSTORE_ADDRESSES_PER_PEER 64
 #define KAD__PEERSTORE_ADDRESSES_RECENT 20 /* that outlive the connection */
-#define KAD__PEERSTORE_PEERS 10000
+#define KAD__PEERSTORE_PEERS 32768
 #define KAD__PEERSTORE_PROTOCOLS_PER_PEER 128
 #define KAD__PEERSTORE_PROTOCOL_LEN 255 /* longer names are passed over */
 #define KAD__PEERSTORE_AGENT_LEN 255    /* longer ones are cut, versions too */
