@@ -31,7 +31,7 @@
  * it back each time would cost more than what it carries. It goes when nothing
  * was heard of the peer for a while. */
 #define KAD__YAMUX_SPARE_MIN ((size_t)4 * 1024)
-#define KAD__YAMUX_SPARE_MAX ((size_t)256 * 1024)
+#define KAD__YAMUX_SPARE_MAX ((size_t)1024 * 1024)
 /* Less than that is not put into it. */
 #define KAD__YAMUX_SPARE_USE ((size_t)1024)
 /* A released stream that makes no progress for so long is reset. */
