@@ -126,7 +126,8 @@ typedef struct kad_node_options {
    * tell others; at most 32. 0: 4. */
   uint32_t observers;
   /** Asks the gateway (UPnP, NAT-PMP) to forward our ports to us, and tells
-   * others the addresses that it grants. Needs a build with miniupnpc or
+   * others the addresses that it grants. A thread talks to it; freeing the node
+   * waits for it, a few seconds at most. Needs a build with miniupnpc or
    * libnatpmp: KAD_E_UNSUPPORTED otherwise. */
   bool port_mapping;
 } kad_node_options;

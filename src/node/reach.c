@@ -213,14 +213,18 @@ static bool is_listening(const kad__node *node, kad_bytes address) {
   return false;
 }
 
+/* On a public network a private address leads nobody to us: a gateway may stand
+ * behind another one, an observer beside us. */
+static bool in_scope(const kad__node *node, kad_bytes address) {
+  return node->own_network || kad__address_scope(address) == KAD__SCOPE_PUBLIC;
+}
+
 /* Only what the peer saw of a port on which we listen is of use to others. */
 static void note_observed(kad__node *node, const kad__identify_event *event,
                           kad_time now) {
   kad__connection_info info;
   kad_bytes seen = event->observed_address;
-  bool in_scope =
-      node->own_network || kad__address_scope(seen) == KAD__SCOPE_PUBLIC;
-  if (seen.len == 0 || !in_scope ||
+  if (seen.len == 0 || !in_scope(node, seen) ||
       !kad__swarm_connection(node->swarm, event->connection, &info) ||
       !is_listening(node, info.local_address)) {
     return;
@@ -248,8 +252,8 @@ void kad__node_set_mapped(kad__node *node, kad_bytes list, kad_time now) {
   }
   kad_bytes address;
   while (kad__addresses_next(&list, &address)) {
-    bool valid =
-        kad_multiaddr_check(address) == 0 && !kad__address_useless(address);
+    bool valid = kad_multiaddr_check(address) == 0 &&
+                 !kad__address_useless(address) && in_scope(node, address);
     kad__candidate_address *c = valid ? claimed(node, address, now) : NULL;
     changed |= c != NULL && !c->mapped;
     if (c != NULL) {
