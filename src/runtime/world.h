@@ -13,7 +13,7 @@ typedef struct kad__port_mapping kad__port_mapping;
 
 /* Reads and writes go through one buffer each: only what a full socket leaves
  * over is copied. */
-#define KAD__WORLD_READ_LEN (64 * 1024)
+#define KAD__WORLD_READ_LEN (256 * 1024)
 #define KAD__WORLD_WRITE_LEN (128 * 1024)
 
 typedef struct kad__world {
