@@ -69,6 +69,46 @@ static void test_observed(void **state) {
   network_close(&n);
 }
 
+/* What the peer at the other end of `node`'s only connection says. */
+static void say(kad__node *node, const char *seen) {
+  kad__swarm *swarm = kad__node_swarm(node);
+  kad__identify_event event = {
+      .type = KAD__IDENTIFY_DONE,
+      .connection = kad__swarm_connection_next(swarm, 0),
+      .observed_address = seen == NULL ? (kad_bytes){0} : parse(seen)};
+  kad__reach_identified(node, &event, now());
+}
+
+static void test_what_a_peer_says(void **state) {
+  (void)state;
+  network_open(&n, 3);
+  n.config.observers = 1;
+  network_grow(&n, 2);
+  network_pass(&n, KAD_SECOND);
+  kad__node *listener = kad__simulator_node(n.sim, 0);
+  kad__connection_info info;
+  assert_true(kad__swarm_connection(
+      kad__node_swarm(listener),
+      kad__swarm_connection_next(kad__node_swarm(listener), 0), &info));
+  assert_true(info.inbound);
+  say(listener, external);
+  assert_true(tells(listener, external));
+  /* It says something else now, then nothing that is of use. */
+  say(listener, "/ip4/192.0.2.2/tcp/4001");
+  assert_false(tells(listener, external));
+  assert_true(tells(listener, "/ip4/192.0.2.2/tcp/4001"));
+  say(listener, NULL);
+  assert_true(tells(listener, "/ip4/192.0.2.2/tcp/4001"));
+  say(listener, "/ip4/127.0.0.1/tcp/4001");
+  assert_false(tells(listener, "/ip4/192.0.2.2/tcp/4001"));
+  say(listener, external);
+  kad__swarm_disconnect_peer(kad__node_swarm(listener),
+                             kad__simulator_id(n.sim, 1), now());
+  kad__node_drive(listener, now());
+  assert_false(tells(listener, external));
+  network_close(&n);
+}
+
 static void test_threshold(void **state) {
   (void)state;
   kad__node *node = open_node(1);
@@ -128,9 +168,8 @@ static void test_full(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_observed),
-      cmocka_unit_test(test_threshold),
-      cmocka_unit_test(test_mapped),
+      cmocka_unit_test(test_observed),  cmocka_unit_test(test_what_a_peer_says),
+      cmocka_unit_test(test_threshold), cmocka_unit_test(test_mapped),
       cmocka_unit_test(test_full),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
