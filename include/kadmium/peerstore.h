@@ -14,6 +14,7 @@
 #ifndef KADMIUM_PEERSTORE_H
 #define KADMIUM_PEERSTORE_H
 
+#include "kadmium/connections.h"
 #include "kadmium/node.h"
 
 #ifdef __cplusplus
@@ -29,7 +30,7 @@ extern "C" {
 /** What is known of one peer; empty or 0 is unknown. */
 typedef struct kad_peer_info {
   kad_peer_id peer;
-  bool connected;
+  kad_connectedness connectedness;
   kad_bytes addresses;        /**< a list, see kad_addresses_next */
   kad_bytes protocols;        /**< a list of names, likewise */
   kad_bytes agent;            /**< such as "kubo/0.29.0" */

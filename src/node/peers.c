@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "node/connections.h"
 #include "node/node_internal.h"
 #include "wire/addresses.h"
 
@@ -68,7 +69,7 @@ int kad__node_peer_info(kad__node *node, kad_peer_info *out,
   size_t names =
       kad__peerstore_protocols(p, peer, at + len, node->peers.cap - len);
   *out = (kad_peer_info){.peer = *peer,
-                         .connected = kad__swarm_connected(node->swarm, peer),
+                         .connectedness = kad__node_connectedness(node, peer),
                          .addresses = kad__bytes(at, len),
                          .protocols = kad__bytes(at + len, names),
                          .agent = kad__peerstore_agent(p, peer),

@@ -162,5 +162,8 @@ const char *kad__swarm_check(const kad__swarm *s) {
     }
   }
   broken = check_peers(s, &found);
-  return broken != NULL ? broken : check_counters(s, &found);
+  if (broken == NULL) {
+    broken = check_counters(s, &found);
+  }
+  return broken != NULL ? broken : kad__peerstore_check(s->peerstore);
 }

@@ -37,7 +37,7 @@ static void test_identify_tells(void **state) {
   const kad_peer_id *peer = kad__simulator_id(n.sim, 1);
   assert_ok(kad__node_peer_info(node_of(0), &info, peer, now()));
   assert_true(kad_peer_id_equal(&info.peer, peer));
-  assert_true(info.connected);
+  assert_int_equal(info.connectedness, KAD_CONNECTED);
   assert_int_not_equal(kad__addresses_count(info.addresses), 0);
   assert_true(
       kad__addresses_have(info.protocols, kad__bytes_of(NETWORK_PROTOCOL)));
@@ -93,7 +93,7 @@ static void test_the_owner_tells(void **state) {
   assert_int_equal(kad__node_add_peer_addresses(node, &peer, list, 0, now()),
                    0);
   assert_ok(kad__node_peer_info(node, &info, &peer, now()));
-  assert_false(info.connected);
+  assert_int_equal(info.connectedness, KAD_NOT_CONNECTED);
   assert_bytes_equal(info.addresses, list);
   assert_int_equal(info.protocols.len, 0);
   assert_int_equal(info.public_key.len, 0);

@@ -23,7 +23,7 @@ static void test_a_peer_that_is_connected(void **state) {
   (void)loop_await(&l, first, KAD_EVENT_IDENTIFIED, 0);
   kad_peer_info info;
   assert_ok(kad_node_peer_info(first, &info, kad_node_id(second)));
-  assert_true(info.connected);
+  assert_int_equal(info.connectedness, KAD_CONNECTED);
   assert_int_not_equal(info.addresses.len, 0);
   assert_true(
       kad__addresses_have(info.protocols, kad__bytes_of(LOOP_PROTOCOL)));
@@ -63,7 +63,7 @@ static void test_what_the_owner_says(void **state) {
       kad_node_add_peer_addresses(node, &peer, list, KAD_TTL_ADDRESS), 1);
   assert_ok(kad_node_peer_info(node, &info, &peer));
   assert_bytes_equal(info.addresses, list);
-  assert_false(info.connected);
+  assert_int_equal(info.connectedness, KAD_NOT_CONNECTED);
   kad_node_update_peer_addresses(node, &peer, KAD_TTL_ADDRESS, 0);
   assert_error(KAD_E_NOT_FOUND, kad_node_peer_info(node, &info, &peer));
   assert_ok(kad_node_set_peer_address(node, &peer, address, KAD_TTL_PERMANENT));
