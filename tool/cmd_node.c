@@ -198,6 +198,15 @@ static int serve(daemon_state *d) {
   return status;
 }
 
+static const char *why_not(const tool_options *options, int error) {
+  if (error != KAD_E_UNSUPPORTED) {
+    return NULL;
+  }
+  return options->map_port ? "--map-port needs a build with libnatpmp or "
+                             "miniupnpc, and --listen takes TCP alone"
+                           : "--listen takes TCP alone: /ip4/0.0.0.0/tcp/4001";
+}
+
 static int start(daemon_state *d, const kad_key_pair *identity,
                  kad_store *store) {
   kad_node_options options;
@@ -211,9 +220,7 @@ static int start(daemon_state *d, const kad_key_pair *identity,
   int error = kad_node_new(&d->node, &options);
   if (error < 0) {
     return tool_fail(&d->out, error, "cannot start the node",
-                     error == KAD_E_UNSUPPORTED
-                         ? "--listen takes TCP alone: /ip4/0.0.0.0/tcp/4001"
-                         : NULL);
+                     why_not(d->options, error));
   }
   int status = serve(d);
   kad_node_free(d->node);
