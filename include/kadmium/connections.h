@@ -93,6 +93,7 @@ typedef struct kad_swarm_counters {
   uint64_t failed_inbound; /**< accepted, and failed before established */
   uint64_t failed_dials;   /**< addresses that were tried in vain */
   uint64_t trimmed;        /**< closed for there being too many */
+  uint64_t black_holed;    /**< addresses not dialled: IPv6 leads nowhere */
   uint64_t gated;          /**< by the owner's gater, at any of its questions */
   /* Refused for want of something: */
   uint64_t refused_connections; /**< of room for connections in all */

@@ -80,7 +80,8 @@ extern "C" {
   X(CERTIFICATE_EXTENSION, -61, "certificate has not the extensions it must")     \
   X(AGAIN,               -62, "nothing can be done now: later")                \
   X(GATED,               -63, "the gater refused it")                          \
-  X(NETWORK_KEY,         -64, "the network key is not the peer's")
+  X(NETWORK_KEY,         -64, "the network key is not the peer's")            \
+  X(BLACK_HOLE,          -65, "dials of this kind have long been in vain")
 /* clang-format on */
 
 typedef enum kad_error {

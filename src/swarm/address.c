@@ -96,3 +96,12 @@ bool kad__ip_is_private(kad_bytes ip) {
   return ip.len == 16 &&
          ((b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80));
 }
+
+bool kad__ip_is_public6(kad_bytes ip) {
+  return unmap(ip).len == 16 && !kad__ip_is_private(ip) &&
+         !kad__ip_is_unspecified(ip);
+}
+
+bool kad__ip_is_link_local6(kad_bytes ip) {
+  return ip.len == 16 && ip.data[0] == 0xfe && (ip.data[1] & 0xc0) == 0x80;
+}

@@ -146,6 +146,11 @@ void kad__swarm_dialed(kad__swarm *s, kad__id connection, kad_bytes local,
   if (c == NULL || c->state != KAD__CHANNEL_DIALING) {
     return;
   }
+  kad__address_info info;
+  kad__address_read(&info, c->remote);
+  if (kad__ip_is_public6(info.ip)) {
+    kad__black_hole_note(&s->ip6, true);
+  }
   kad_peer_id expected;
   bool known = kad__dial_expected(c->dial, &c->dial->candidates[c->candidate],
                                   &expected);

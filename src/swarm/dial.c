@@ -97,8 +97,8 @@ bool kad__dial_failure_next(const kad__dial *dial, size_t *cursor,
 /* Of several reasons to leave addresses out, the most telling stays. */
 static void note_skipped(kad__dial *d, int error) {
   static const int telling[] = {
-      KAD_E_NO_MEMORY, KAD_E_BACKOFF,       KAD_E_GATED,  KAD_E_SELF,
-      KAD_E_LIMIT,     KAD_E_PEER_MISMATCH, KAD_E_RESOLVE};
+      KAD_E_BLACK_HOLE, KAD_E_NO_MEMORY, KAD_E_BACKOFF,       KAD_E_GATED,
+      KAD_E_SELF,       KAD_E_LIMIT,     KAD_E_PEER_MISMATCH, KAD_E_RESOLVE};
   for (size_t i = 0; i < KAD__COUNT(telling) && d->skip_error != telling[i];
        i++) {
     if (error == telling[i]) {
@@ -166,19 +166,27 @@ static int add_candidate(kad__dial *d, kad_bytes address,
 
 /* Would a channel to this address be of any use? */
 static int check_tcp(const kad__dial *d, const kad__address_info *info) {
-  const kad__swarm *s = d->swarm;
+  kad__swarm *s = d->swarm;
   if (info->port == 0 || kad__ip_is_unspecified(info->ip)) {
     return KAD_E_NO_ADDRESS;
   }
   if (d->is_explicit || d->peer == NULL) {
     return 0;
   }
+  if (kad__ip_is_link_local6(info->ip)) {
+    return KAD_E_NO_ADDRESS;
+  }
   if (kad__swarm_listens_on(s, info->transport)) {
     return KAD_E_SELF;
   }
-  return kad__backoff_until(&s->backoff, &d->name, info->transport, s->now) != 0
-             ? KAD_E_BACKOFF
-             : 0;
+  if (kad__backoff_until(&s->backoff, &d->name, info->transport, s->now) != 0) {
+    return KAD_E_BACKOFF;
+  }
+  if (kad__ip_is_public6(info->ip) && !kad__black_hole_allows(&s->ip6)) {
+    s->counters.black_holed++;
+    return KAD_E_BLACK_HOLE;
+  }
+  return 0;
 }
 
 static int add_tcp(kad__dial *d, kad_bytes address,
@@ -365,6 +373,15 @@ static bool is_ours(int error) {
          error == KAD_E_GATED;
 }
 
+/* That somebody refused is an answer. */
+static void note_ip6(kad__swarm *s, const kad__channel *c, int error) {
+  kad__address_info info;
+  kad__address_read(&info, c->remote);
+  if (c->connection == NULL && !is_ours(error) && kad__ip_is_public6(info.ip)) {
+    kad__black_hole_note(&s->ip6, error == KAD_E_REFUSED);
+  }
+}
+
 void kad__dial_channel_failed(kad__dial *d, kad__channel *c, int error) {
   kad__swarm *s = d->swarm;
   kad_peer_id expected;
@@ -372,6 +389,7 @@ void kad__dial_channel_failed(kad__dial *d, kad__channel *c, int error) {
   c->dial = NULL;
   d->opening--;
   s->counters.failed_dials += error != KAD_E_CANCELLED;
+  note_ip6(s, c, error);
   if (!is_ours(error) &&
       kad__dial_expected(d, &d->candidates[c->candidate], &expected)) {
     (void)kad__backoff_add(&s->backoff, &expected, c->remote, s->now);

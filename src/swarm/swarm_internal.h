@@ -18,6 +18,7 @@
 #include "kadmium/multiaddr.h"
 #include "kadmium/random.h"
 #include "swarm/backoff.h"
+#include "swarm/black_hole.h"
 #include "swarm/swarm.h"
 #include "wire/addresses.h"
 
@@ -303,7 +304,8 @@ struct kad__swarm {
   size_t memory;
   kad_swarm_counters counters;
   kad__values values;
-  kad_time trim_at;                          /* not before */
+  kad_time trim_at;    /* not before */
+  kad__black_hole ip6; /* dials to public addresses of IPv6 */
   kad_bytes names[KAD__SWARM_PROTOCOLS_MAX]; /* handled now */
   uint32_t tags[KAD__SWARM_PROTOCOLS_MAX];
   kad__protocol_match matches[KAD__SWARM_PROTOCOLS_MAX];
@@ -360,6 +362,9 @@ void kad__address_read(kad__address_info *out, kad_bytes address);
 bool kad__ip_is_private(kad_bytes ip);
 bool kad__ip_is_loopback(kad_bytes ip);
 bool kad__ip_is_unspecified(kad_bytes ip);
+bool kad__ip_is_link_local6(kad_bytes ip);
+/* An IPv6 address that is reached through the network at large. */
+bool kad__ip_is_public6(kad_bytes ip);
 
 /* ---- rank.c ------------------------------------------------------------- */
 
