@@ -19,6 +19,7 @@ typedef struct census {
   uint32_t channels_of_dials;
   uint32_t channels_of_peers;
   uint32_t origins;
+  uint32_t groups;
   size_t memory;
 } census;
 
@@ -120,9 +121,14 @@ static const char *check_peers(const kad__swarm *s, census *found) {
   node = NULL;
   while ((node = kad__map_next(&s->origins, &slot, node)) != NULL) {
     const kad__origin *origin = KAD__CONTAINER(node, kad__origin, node);
+    bool is_group = origin->key_len == KAD__ORIGIN_GROUP_LEN;
     CHECK(origin->count != 0);
-    CHECK(origin->count <= s->config.max_inbound_per_address);
-    found->origins -= origin->count;
+    CHECK(origin->count <= (is_group ? s->config.max_inbound_per_group
+                                     : s->config.max_inbound_per_address));
+    CHECK((origin->group != NULL) == (origin->key_len == 9));
+    found->origins -= is_group ? 0 : origin->count;
+    found->groups += origin->group != NULL ? origin->count : 0;
+    found->groups -= is_group ? origin->count : 0;
   }
   return NULL;
 }
@@ -137,6 +143,7 @@ static const char *check_counters(const kad__swarm *s, const census *found) {
   CHECK(found->channels_of_dials == 0);
   CHECK(found->channels_of_peers == s->established);
   CHECK(found->origins == 0);
+  CHECK(found->groups == 0);
   CHECK(found->memory == s->memory);
   CHECK(s->opening <= s->config.max_dials);
   CHECK(s->established <= s->config.max_connections);

@@ -4,7 +4,8 @@
  * have filled up must still be able to look things up. */
 #include "swarm/swarm_internal.h"
 
-/* The key of a place: family and prefix; 0: loopback, not counted. */
+/* The key of a place: how many bytes of the address, and these; 0: loopback,
+ * not counted. */
 static uint8_t origin_key(uint8_t out[9], kad_bytes remote) {
   static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   kad__address_info info;
@@ -36,18 +37,12 @@ static kad__origin *add_origin(kad__swarm *s, const uint8_t *key, uint8_t len) {
   return origin;
 }
 
-static int enter(kad__swarm *s, kad__origin **out, kad_bytes remote) {
-  uint8_t key[9];
-  uint8_t len = origin_key(key, remote);
-  *out = NULL;
-  if (len == 0) {
-    return 0;
-  }
+static int enter(kad__swarm *s, kad__origin **out, const uint8_t *key,
+                 uint8_t len, uint32_t max) {
   kad__map_node *node = kad__map_find(&s->origins, kad__bytes(key, len));
   kad__origin *origin =
       node == NULL ? NULL : KAD__CONTAINER(node, kad__origin, node);
-  if (s->config.max_inbound_per_address == 0 ||
-      (origin != NULL && origin->count >= s->config.max_inbound_per_address)) {
+  if (max == 0 || (origin != NULL && origin->count >= max)) {
     return KAD_E_LIMIT;
   }
   if (origin == NULL && (origin = add_origin(s, key, len)) == NULL) {
@@ -55,6 +50,33 @@ static int enter(kad__swarm *s, kad__origin **out, kad_bytes remote) {
   }
   origin->count++;
   *out = origin;
+  return 0;
+}
+
+/* Whoever owns a /48, which is given away freely, has 65,536 of the /64. */
+static int enter_all(kad__swarm *s, kad__origin **out, kad_bytes remote) {
+  uint8_t key[9];
+  uint8_t len = origin_key(key, remote);
+  kad__origin *group = NULL;
+  *out = NULL;
+  if (len == 0) {
+    return 0;
+  }
+  if (len == 9) {
+    uint8_t wide[KAD__ORIGIN_GROUP_LEN] = {KAD__ORIGIN_GROUP_LEN - 1};
+    memcpy(wide + 1, key + 1, sizeof(wide) - 1);
+    int result =
+        enter(s, &group, wide, sizeof(wide), s->config.max_inbound_per_group);
+    if (result < 0) {
+      return result;
+    }
+  }
+  int result = enter(s, out, key, len, s->config.max_inbound_per_address);
+  if (result < 0) {
+    kad__limits_leave(s, group);
+    return result;
+  }
+  (*out)->group = group;
   return 0;
 }
 
@@ -79,7 +101,7 @@ int kad__limits_accept(kad__swarm *s, kad__origin **origin, kad_bytes remote) {
   if (s->memory >= s->config.max_memory) {
     return refuse(&s->counters.refused_memory);
   }
-  int result = enter(s, origin, remote);
+  int result = enter_all(s, origin, remote);
   s->counters.refused_address += result == KAD_E_LIMIT;
   if (result == 0) {
     s->pending_inbound++;
@@ -88,11 +110,14 @@ int kad__limits_accept(kad__swarm *s, kad__origin **origin, kad_bytes remote) {
 }
 
 void kad__limits_leave(kad__swarm *s, kad__origin *origin) {
-  if (origin == NULL || --origin->count != 0) {
-    return;
+  while (origin != NULL) {
+    kad__origin *group = origin->group;
+    if (--origin->count == 0) {
+      kad__map_remove(&s->origins, &origin->node);
+      kad__release(&s->allocator, origin);
+    }
+    origin = group;
   }
-  kad__map_remove(&s->origins, &origin->node);
-  kad__release(&s->allocator, origin);
 }
 
 int kad__limits_establish(kad__swarm *s, const kad__channel *c,

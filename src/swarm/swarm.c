@@ -14,6 +14,7 @@ void kad__swarm_config_default(kad__swarm_config *config) {
       .silence_period = 10 * KAD_SECOND,
       .max_pending_inbound = 128,
       .max_inbound_per_address = 16,
+      .max_inbound_per_group = 128,
       .max_connections_per_peer = 8,
       .max_dials = 160,
       .max_dials_per_peer = 8,

@@ -38,8 +38,9 @@ typedef struct kad__swarm_config {
   kad_time negotiate_timeout;   /* of a stream's protocol: 10 s */
   uint32_t max_connections;     /* established, both directions */
   uint32_t max_pending_inbound; /* not yet established */
-  uint32_t max_inbound_per_address; /* pending and established, one IP;
-                                       loopback is exempt */
+  uint32_t max_inbound_per_address; /* pending and established, an IPv4 or an
+                                       IPv6 /64; loopback is exempt */
+  uint32_t max_inbound_per_group;   /* the same for an IPv6 /48 */
   uint32_t max_connections_per_peer;
   uint32_t max_dials;          /* channels being opened at once (160) */
   uint32_t max_dials_per_peer; /* 8 */

@@ -123,12 +123,16 @@ typedef struct kad__swarm_peer {
   kad__dial *dial;    /* NULL: none under way */
 } kad__swarm_peer;
 
-/* Inbound channels from one place: an IPv4 address, or an IPv6 /64. */
+/* Length of the key of an IPv6 /48. */
+#define KAD__ORIGIN_GROUP_LEN 7
+
+/* Inbound channels from one place: an IPv4 address, an IPv6 /64 or /48. */
 typedef struct kad__origin {
   kad__map_node node;
   uint8_t key[9];
   uint8_t key_len;
   uint32_t count;
+  struct kad__origin *group; /* of a /64: its /48; NULL otherwise */
 } kad__origin;
 
 typedef enum kad__channel_state {

@@ -1,0 +1,177 @@
+/* Connections from one place: an IPv4 address, an IPv6 /64, an IPv6 /48. What
+ * is refused is counted by its reason, and costs nothing. */
+#include "mesh.h"
+
+#define LOCAL "/ip4/10.0.0.1/tcp/4001"
+
+static mesh world;
+
+static void few(kad__swarm_config *config, int node) {
+  (void)node;
+  config->max_inbound_per_address = 2;
+  config->max_inbound_per_group = 3;
+  config->max_pending_inbound = 1000;
+}
+
+static int setup(void **state) {
+  (void)state;
+  mesh_init(&world, 1, few);
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  mesh_fini(&world);
+  return 0;
+}
+
+static kad__swarm *swarm(void) {
+  return world.nodes[0].swarm;
+}
+
+static int from(const char *remote, kad__id *id) {
+  return kad__swarm_accepted(swarm(), id, 1, mesh_address(remote),
+                             mesh_address(LOCAL), world.now);
+}
+
+static void gone(kad__id id) {
+  kad__swarm_closed(swarm(), id, KAD_E_IO, world.now);
+}
+
+static uint64_t refused(void) {
+  return kad__swarm_counters_get(swarm())->refused_address;
+}
+
+static void check(void) {
+  const char *broken = kad__swarm_check(swarm());
+  if (broken != NULL) {
+    fail_msg("%s", broken);
+  }
+}
+
+/* Three of one /48 from three /64, no fourth from anywhere in it. */
+static void test_group(void **state) {
+  (void)state;
+  kad__id ids[3];
+  kad__id id = 0;
+  assert_ok(from("/ip6/2001:db8:1:1::1/tcp/1", &ids[0]));
+  assert_ok(from("/ip6/2001:db8:1:2::1/tcp/1", &ids[1]));
+  assert_ok(from("/ip6/2001:db8:1:3::1/tcp/1", &ids[2]));
+  check();
+  assert_error(KAD_E_LIMIT, from("/ip6/2001:db8:1:4::1/tcp/1", &id));
+  assert_error(KAD_E_LIMIT, from("/ip6/2001:db8:1:1::2/tcp/1", &id));
+  assert_int_equal(refused(), 2);
+  check();
+  /* Others are served all the while. */
+  assert_ok(from("/ip6/2001:db8:2:1::1/tcp/1", &id));
+  assert_ok(from("/ip4/32.1.13.184/tcp/1", &id)); /* the same first bytes */
+  assert_ok(from("/ip4/32.1.13.184/tcp/2", &id));
+  assert_error(KAD_E_LIMIT, from("/ip4/32.1.13.184/tcp/3", &id));
+  gone(ids[1]);
+  check();
+  assert_ok(from("/ip6/2001:db8:1:4::1/tcp/1", &id));
+  assert_error(KAD_E_LIMIT, from("/ip6/2001:db8:1:5::1/tcp/1", &id));
+  check();
+}
+
+/* Who is refused for its /64 takes no place of its /48. */
+static void test_refused_takes_nothing(void **state) {
+  (void)state;
+  kad__id id = 0;
+  assert_ok(from("/ip6/2001:db8:1:1::1/tcp/1", &id));
+  assert_ok(from("/ip6/2001:db8:1:1::2/tcp/1", &id));
+  for (int i = 0; i < 10; i++) {
+    assert_error(KAD_E_LIMIT, from("/ip6/2001:db8:1:1::3/tcp/1", &id));
+  }
+  check();
+  assert_ok(from("/ip6/2001:db8:1:2::1/tcp/1", &id));
+  assert_int_equal(refused(), 10);
+}
+
+/* The walk of kad__swarm_check finds what a failure would leave counted. */
+static void test_without_memory(void **state) {
+  (void)state;
+  kad__id id = 0;
+  test_allocator *memory = &world.nodes[0].memory;
+  int result = KAD_E_NO_MEMORY;
+  size_t n = 0;
+  while (result != 0) {
+    n++;
+    memory->fail_at = memory->calls + n;
+    result = from("/ip6/2001:db8:1:1::1/tcp/1", &id);
+    memory->fail_at = 0;
+    assert_true(result == 0 || result == KAD_E_NO_MEMORY);
+    check();
+  }
+  assert_true(n > 3); /* the /48, the /64 and the channel, at least */
+  gone(id);
+  mesh_run(&world);
+  mesh_expect(&world, 0, KAD__SWARM_INBOUND_FAILED);
+  assert_int_equal(refused(), 0);
+}
+
+/* ---- against a naive model ----------------------------------------------- */
+
+#define CHANNELS 64
+
+typedef struct guest {
+  kad__id id; /* 0: none */
+  unsigned net;
+  unsigned host;
+} guest;
+
+static bool fits(const guest *guests, unsigned net, unsigned host) {
+  unsigned of_net = 0;
+  unsigned of_host = 0;
+  for (size_t i = 0; i < CHANNELS; i++) {
+    bool same = guests[i].id != 0 && guests[i].net == net;
+    of_net += same;
+    of_host += same && guests[i].host == host;
+  }
+  return of_net < 3 && of_host < 2;
+}
+
+static void test_any_order(void **state) {
+  (void)state;
+  kad_random random;
+  kad_random_init_u64(&random, test_seed("limits"));
+  guest guests[CHANNELS] = {{0}};
+  uint64_t expected = 0;
+  for (int round = 0; round < 2000; round++) {
+    guest *g = &guests[kad_random_below(&random, CHANNELS)];
+    if (g->id != 0) {
+      gone(g->id);
+      g->id = 0;
+      mesh_run(&world);
+      (void)mesh_expect(&world, 0, KAD__SWARM_INBOUND_FAILED);
+      world.nodes[0].event_count = world.nodes[0].event_read = 0;
+      check();
+      continue;
+    }
+    unsigned net = (unsigned)kad_random_below(&random, 8);
+    unsigned host = (unsigned)kad_random_below(&random, 3);
+    char text[64];
+    snprintf(text, sizeof(text), "/ip6/2001:db8:%x:%x::1/tcp/%d", net, host,
+             round + 1);
+    bool room = fits(guests, net, host);
+    kad__id id = 0;
+    assert_error(room ? 0 : KAD_E_LIMIT, from(text, &id));
+    expected += !room;
+    *g = (guest){.id = id, .net = net, .host = host};
+    assert_int_equal(refused(), expected);
+    check();
+  }
+  assert_true(expected > 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(test_group),
+      TEST(test_refused_takes_nothing),
+      TEST(test_without_memory),
+      TEST(test_any_order),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
