@@ -1,6 +1,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <time.h>
 
 #include "build_key.h"
 #include "kadmium/key.h"
@@ -140,6 +141,29 @@ static void refuses_points_off_the_curve(void **state) {
   data[0] = 0x02;
   assert_error(KAD_E_KEY,
                decode_built(KAD_KEY_SECP256K1, kad__bytes(data, 33)));
+}
+
+/* E-04: who makes us check signatures with the largest keys that there are
+ * keeps a processor busy with fifty a second no more than a tenth. */
+static void the_largest_rsa_costs_little(void **state) {
+  (void)state;
+  uint8_t signature[1024];
+  memset(signature, 0x5a, sizeof(signature));
+  signature[0] = 0;
+  builder b;
+  build_rsa_bits(&b, 8192, kad__bytes(e65537, sizeof(e65537)));
+  wrap_key(&b, KAD_KEY_RSA);
+  clock_t start = clock();
+  for (int i = 0; i < 50; i++) {
+    kad_public_key *key = NULL;
+    assert_ok(kad_public_key_decode(&key, kad_allocator_default(),
+                                    builder_bytes(&b)));
+    assert_error(KAD_E_SIGNATURE,
+                 kad_public_key_verify(key, kad__bytes_of("message"),
+                                       kad__bytes(signature, 1024)));
+    kad_public_key_free(key);
+  }
+  assert_true(clock() - start < CLOCKS_PER_SEC / 10);
 }
 
 /* What another program would sign with. */
@@ -326,6 +350,7 @@ int main(void) {
       cmocka_unit_test(refuses_wrong_lengths),
       cmocka_unit_test(refuses_points_of_small_order),
       cmocka_unit_test(refuses_points_off_the_curve),
+      cmocka_unit_test(the_largest_rsa_costs_little),
       cmocka_unit_test(verifies_rsa),
       cmocka_unit_test(verifies_ecdsa),
       cmocka_unit_test(verifies_secp256k1),
