@@ -130,6 +130,14 @@ typedef struct kad_node_options {
    * waits for it, a few seconds at most. Needs a build with miniupnpc or
    * libnatpmp: KAD_E_UNSUPPORTED otherwise. */
   bool port_mapping;
+  /** Connections that others have opened and that are not yet secured and
+   * multiplexed (0: 128); that come from one IPv4 address or IPv6 /64 (0: 16),
+   * and from one IPv6 /48 (0: 128), loopback excepted; with one peer, whoever
+   * has opened them (0: 8). More are refused, see kad_node_swarm_counters. */
+  uint32_t max_pending_inbound;
+  uint32_t max_inbound_per_address;
+  uint32_t max_inbound_per_group;
+  uint32_t max_connections_per_peer;
 } kad_node_options;
 
 #ifdef __cplusplus

@@ -21,9 +21,6 @@
 #define MAX_CONNECTIONS 1000
 /* Longer names leave no room for others in what identify tells. */
 #define PROTOCOL_MAX 255
-/* What all connections together may make us hold: per connection, on average.
- */
-#define MEMORY_PER_CONNECTION ((size_t)256 * 1024)
 
 const char *kad_version(void) {
   return KADMIUM_VERSION;
@@ -110,26 +107,6 @@ static int keep_config(kad__node *node, const kad__node_config *config) {
   return 0;
 }
 
-/* What is not zero takes the place of the defaults. */
-static void swarm_limits(kad__swarm_config *swarm,
-                         const kad__node_config *config) {
-  uint32_t all = config->max_connections;
-  swarm->max_connections = all;
-  swarm->max_memory = all * MEMORY_PER_CONNECTION;
-  swarm->low_water = config->low_water != 0 ? config->low_water : all - all / 4;
-  swarm->high_water =
-      config->high_water != 0 ? config->high_water : all - all / 10;
-  if (config->grace_period != 0) {
-    swarm->grace_period = config->grace_period;
-  }
-  if (config->max_inbound_streams != 0) {
-    swarm->yamux.max_inbound_streams = config->max_inbound_streams;
-  }
-  if (config->max_outbound_streams != 0) {
-    swarm->yamux.max_outbound_streams = config->max_outbound_streams;
-  }
-}
-
 static int make_swarm(kad__node *node, const kad__node_config *config,
                       kad_time now) {
   kad__swarm_config swarm;
@@ -140,7 +117,7 @@ static int make_swarm(kad__node *node, const kad__node_config *config,
   swarm.idle_timeout = config->idle_timeout;
   memcpy(swarm.protocols, config->security, sizeof(swarm.protocols));
   swarm.network_key = config->network_key;
-  swarm_limits(&swarm, config);
+  kad__node_swarm_options(&swarm, config);
   if (config->gater != NULL) {
     swarm.gater = *config->gater;
   }

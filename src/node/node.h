@@ -42,6 +42,10 @@ typedef struct kad__node_config {
   uint32_t low_water; /* 0, as the next two: default */
   uint32_t high_water;
   kad_time grace_period;
+  uint32_t max_pending_inbound; /* 0, as the next three: default */
+  uint32_t max_inbound_per_address;
+  uint32_t max_inbound_per_group;
+  uint32_t max_connections_per_peer;
   uint32_t observers;  /* that must agree on an address of ours; 0: 4 */
   kad__store *store;   /* borrowed, outlives the node; NULL: in memory */
   kad_dht_options dht; /* its list of validators is copied */

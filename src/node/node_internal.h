@@ -135,6 +135,8 @@ static inline void kad__node_emit(kad__node *node, const kad_event *event) {
 }
 
 /* Put what is not zero in the options into the place of the defaults. */
+void kad__node_swarm_options(kad__swarm_config *config,
+                             const kad__node_config *o);
 void kad__node_dht_options(kad__dht_config *config, const kad_dht_options *o);
 void kad__node_kad_options(kad__kad_config *config, const kad_dht_options *o);
 

@@ -1,6 +1,10 @@
 /* The public options over the defaults of the parts. */
 #include "node/node_internal.h"
 
+/* What all connections together may make us hold: per connection, on average.
+ */
+#define MEMORY_PER_CONNECTION ((size_t)256 * 1024)
+
 static void set_count(uint32_t *value, uint32_t option) {
   *value = option == 0 ? *value : option;
 }
@@ -42,4 +46,22 @@ void kad__node_kad_options(kad__kad_config *config, const kad_dht_options *o) {
   set_size(&config->max_request, o->max_request);
   set_size(&config->max_reply, o->max_reply);
   set_time(&config->idle_timeout, o->stream_timeout);
+}
+
+void kad__node_swarm_options(kad__swarm_config *config,
+                             const kad__node_config *o) {
+  uint32_t all = o->max_connections;
+  config->max_connections = all;
+  config->max_memory = all * MEMORY_PER_CONNECTION;
+  config->low_water = all - all / 4;
+  config->high_water = all - all / 10;
+  set_count(&config->low_water, o->low_water);
+  set_count(&config->high_water, o->high_water);
+  set_time(&config->grace_period, o->grace_period);
+  set_count(&config->max_pending_inbound, o->max_pending_inbound);
+  set_count(&config->max_inbound_per_address, o->max_inbound_per_address);
+  set_count(&config->max_inbound_per_group, o->max_inbound_per_group);
+  set_count(&config->max_connections_per_peer, o->max_connections_per_peer);
+  set_count(&config->yamux.max_inbound_streams, o->max_inbound_streams);
+  set_count(&config->yamux.max_outbound_streams, o->max_outbound_streams);
 }

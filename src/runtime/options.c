@@ -95,6 +95,10 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->low_water = o->low_water;
   config->high_water = o->high_water;
   config->grace_period = o->grace_period;
+  config->max_pending_inbound = o->max_pending_inbound;
+  config->max_inbound_per_address = o->max_inbound_per_address;
+  config->max_inbound_per_group = o->max_inbound_per_group;
+  config->max_connections_per_peer = o->max_connections_per_peer;
   config->dht = o->dht;
   config->store = o->store;
   if (o->protocol != NULL) {

@@ -97,11 +97,63 @@ static void test_no_caching(void **state) {
   assert_int_equal(dht.caching, 0);
 }
 
+static void test_swarm_defaults(void **state) {
+  (void)state;
+  kad__swarm_config before;
+  kad__swarm_config_default(&before);
+  kad__swarm_config swarm = before;
+  kad__node_config node;
+  kad__node_config_default(&node);
+  kad__node_swarm_options(&swarm, &node);
+  assert_int_equal(swarm.max_connections, 1000);
+  assert_int_equal(swarm.low_water, 750);
+  assert_int_equal(swarm.high_water, 900);
+  assert_true(swarm.max_memory >= (size_t)1000 * 1024);
+  assert_true(swarm.grace_period == KAD_MINUTE);
+  assert_int_equal(swarm.max_pending_inbound, 128);
+  assert_int_equal(swarm.max_inbound_per_address, 16);
+  assert_int_equal(swarm.max_inbound_per_group, 128);
+  assert_int_equal(swarm.max_connections_per_peer, 8);
+  assert_int_equal(swarm.yamux.max_inbound_streams,
+                   before.yamux.max_inbound_streams);
+  assert_int_equal(swarm.yamux.max_outbound_streams,
+                   before.yamux.max_outbound_streams);
+}
+
+static void test_swarm_each_arrives(void **state) {
+  (void)state;
+  const kad__node_config node = {.max_connections = 100,
+                                 .low_water = 1,
+                                 .high_water = 2,
+                                 .grace_period = 3,
+                                 .max_pending_inbound = 4,
+                                 .max_inbound_per_address = 5,
+                                 .max_inbound_per_group = 6,
+                                 .max_connections_per_peer = 7,
+                                 .max_inbound_streams = 8,
+                                 .max_outbound_streams = 9};
+  kad__swarm_config swarm;
+  kad__swarm_config_default(&swarm);
+  kad__node_swarm_options(&swarm, &node);
+  assert_int_equal(swarm.max_connections, 100);
+  assert_int_equal(swarm.low_water, 1);
+  assert_int_equal(swarm.high_water, 2);
+  assert_true(swarm.grace_period == 3);
+  assert_int_equal(swarm.max_pending_inbound, 4);
+  assert_int_equal(swarm.max_inbound_per_address, 5);
+  assert_int_equal(swarm.max_inbound_per_group, 6);
+  assert_int_equal(swarm.max_connections_per_peer, 7);
+  assert_int_equal(swarm.yamux.max_inbound_streams, 8);
+  assert_int_equal(swarm.yamux.max_outbound_streams, 9);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_nothing_is_the_default),
       cmocka_unit_test(test_each_arrives),
       cmocka_unit_test(test_no_caching),
+      cmocka_unit_test(test_swarm_defaults),
+      cmocka_unit_test(test_swarm_each_arrives),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

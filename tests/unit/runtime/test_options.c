@@ -46,6 +46,10 @@ static void test_values(void **state) {
   options.namespace_count = COUNT(namespaces);
   options.idle_timeout = KAD_MINUTE;
   options.max_connections = 7;
+  options.max_pending_inbound = 8;
+  options.max_inbound_per_address = 9;
+  options.max_inbound_per_group = 10;
+  options.max_connections_per_peer = 11;
   options.seed = seed;
   kad__options read;
   assert_ok(kad__options_read(&read, &options));
@@ -60,6 +64,10 @@ static void test_values(void **state) {
   assert_int_equal(c->announce[0].data[0], 54);
   assert_bytes_equal(c->namespaces[1], kad__bytes_of("two"));
   assert_int_equal(c->max_connections, 7);
+  assert_int_equal(c->max_pending_inbound, 8);
+  assert_int_equal(c->max_inbound_per_address, 9);
+  assert_int_equal(c->max_inbound_per_group, 10);
+  assert_int_equal(c->max_connections_per_peer, 11);
   assert_true(c->idle_timeout == KAD_MINUTE);
   assert_memory_equal(c->seed, seed, sizeof(seed));
   kad__options_fini(&read);
