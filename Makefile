@@ -5,6 +5,7 @@
 #   make            build/kadmium and libkadmium, shared and static
 #   make demo       many nodes on this machine, storing and finding
 #   make test       every test, with address and undefined-behaviour sanitizers
+#   make test-long  what the tests try in small, in large: about five minutes
 #   make interop    the matrix against go-libp2p, rust-libp2p and js-libp2p
 #   make bench      what it costs, beside what it must cost
 #   make fuzz       the fuzz targets, each for FUZZ_SECONDS
@@ -20,7 +21,7 @@ TESTS ?= .
 CMAKE := cmake -G Ninja
 CONFIGURE := $(CMAKE) -S . -DCMAKE_INSTALL_PREFIX=$(PREFIX)
 
-.PHONY: all demo test test-thread interop bench fuzz lint install clean packages
+.PHONY: all demo test test-long test-thread interop bench fuzz lint install clean packages
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -41,6 +42,13 @@ test: | packages
 	  -DCMAKE_C_FLAGS_DEBUG="-O1 -g" -DKADMIUM_TESTS=ON -DKADMIUM_SANITIZE=address,undefined > /dev/null
 	@ninja -C $(BUILD)/test --quiet
 	@ctest --test-dir $(BUILD)/test --output-on-failure -j 2 -R '$(TESTS)'
+
+# 10,000 swarms in a storm; 10,000 connections, and 500 a second for a minute.
+test-long: TESTS = ^$$
+test-long: test
+	@KADMIUM_STORMS=10000 KADMIUM_LOAD=1 \
+	  ctest --test-dir $(BUILD)/test --output-on-failure -j 2 \
+	  -R 'simulation-swarm|unit-load'
 
 # The service, whose thread is the only one, under the thread sanitizer.
 test-thread: | packages

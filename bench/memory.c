@@ -1,4 +1,4 @@
-/* Private memory of the server per idle secured connection: what 5,000 of them
+/* Private memory of the server per idle secured connection: what 10,000 of them
  * add to it, once every peer is identified and nothing moves any more. */
 #include "client.h"
 
