@@ -42,6 +42,8 @@ typedef struct kad_connection_info {
   const char *multiplexer; /**< "/yamux/1.0.0" */
   bool early_multiplexer;  /**< agreed inside the security handshake */
   kad_time round_trip;     /**< as last measured; 0: not yet */
+  uint64_t bytes_in; /**< read from and written to the socket since it opened */
+  uint64_t bytes_out;
 } kad_connection_info;
 
 /** Takes the connections one by one, to `peer` alone unless that is NULL: start

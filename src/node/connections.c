@@ -26,7 +26,9 @@ bool kad__node_connection(const kad__node *node, uint64_t id,
                                .security = security_name(in.security),
                                .multiplexer = "/yamux/1.0.0",
                                .early_multiplexer = in.early_muxer,
-                               .round_trip = in.round_trip};
+                               .round_trip = in.round_trip,
+                               .bytes_in = in.bytes_in,
+                               .bytes_out = in.bytes_out};
   return true;
 }
 

@@ -113,6 +113,8 @@ bool kad__swarm_connection(const kad__swarm *s, kad__id id,
       .security = kad__connection_security(c->connection),
       .early_muxer = kad__connection_early_muxer(c->connection),
       .round_trip = kad__yamux_stats_get(yamux)->round_trip,
+      .bytes_in = c->bytes_in,
+      .bytes_out = c->bytes_out,
   };
   return true;
 }

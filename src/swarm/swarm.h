@@ -139,6 +139,8 @@ typedef struct kad__connection_info {
   kad__security_protocol security;
   bool early_muxer;
   kad_time round_trip; /* 0: not measured */
+  uint64_t bytes_in;   /* as the world carries them */
+  uint64_t bytes_out;
 } kad__connection_info;
 
 /* False when there is no such established connection. */

@@ -165,6 +165,8 @@ struct kad__channel {
   kad_time quiet_since; /* when the last stream went */
   kad_time close_by;    /* CLOSING: for how long bytes are still sent */
   kad__id told_dial;    /* which dial CONNECTED names */
+  uint64_t bytes_in;    /* as the world carries them */
+  uint64_t bytes_out;
   size_t charged;
   uint32_t stream_count;
   int error;

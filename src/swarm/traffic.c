@@ -24,6 +24,8 @@ void kad__stream_count(kad__stream *stream, size_t in, size_t out) {
 
 void kad__channel_count(kad__channel *c, size_t in, size_t out) {
   kad_time now = c->swarm->now;
+  c->bytes_in += in;
+  c->bytes_out += out;
   kad__meter_add(&c->swarm->bandwidth.raw, in, out, now);
   if (c->metered != NULL) {
     kad__meter_add(&c->metered->raw, in, out, now);

@@ -46,6 +46,7 @@ static void test_facts(void **state) {
     assert_ok(kad_multiaddr_check(info.local_address));
     assert_true(info.inbound);
     assert_true(info.age > 0);
+    assert_true(info.bytes_in > 100 && info.bytes_out > 100);
     count++;
   }
   assert_int_equal(count, 2);

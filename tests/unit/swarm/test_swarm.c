@@ -250,6 +250,35 @@ static void quick(kad__swarm_config *config, int node) {
   config->idle_timeout = node == 0 ? 10 * KAD_SECOND : KAD_HOUR;
 }
 
+static kad__connection_info facts_of(int node) {
+  kad__connection_info info;
+  assert_true(kad__swarm_connection(world.nodes[node].swarm,
+                                    mesh_connection(&world, node), &info));
+  return info;
+}
+
+static void test_bytes_of_a_connection(void **state) {
+  (void)state;
+  start(2, NULL);
+  mesh_connect(&world, 0, 1);
+  kad__connection_info before = facts_of(0);
+  kad__connection_info other = facts_of(1);
+  assert_true(before.bytes_in > 0 && before.bytes_out > 0);
+  assert_true(before.bytes_in == other.bytes_out);
+  assert_true(before.bytes_out == other.bytes_in);
+  kad__stream *stream = NULL;
+  assert_ok(kad__stream_open(world.nodes[0].swarm, &stream,
+                             mesh_peer(&world, 1), mesh_names("/nobody", NULL),
+                             7, NULL, world.now));
+  mesh_run(&world);
+  kad__connection_info after = facts_of(0);
+  other = facts_of(1);
+  assert_true(after.bytes_out > before.bytes_out);
+  assert_true(after.bytes_in == other.bytes_out);
+  assert_true(after.bytes_out == other.bytes_in);
+  kad__stream_release(stream);
+}
+
 static void test_idle_is_closed(void **state) {
   (void)state;
   start(2, quick);
@@ -603,6 +632,7 @@ int main(void) {
       TEST(test_limit_at_establishing),
       TEST(test_limit_per_peer),
       TEST(test_limit_of_memory),
+      TEST(test_bytes_of_a_connection),
       TEST(test_idle_is_closed),
       TEST(test_streams_keep_it),
       TEST(test_protected_stays),
