@@ -110,6 +110,33 @@ static void test_without_memory(void **state) {
   assert_int_equal(refused(), 0);
 }
 
+static void one_per_peer(kad__swarm_config *config, int node) {
+  config->max_connections_per_peer = node == 0 ? 1 : 8;
+}
+
+/* Who is refused when all is agreed on is told why. */
+static void test_refused_are_told(void **state) {
+  (void)state;
+  mesh_fini(&world);
+  mesh_init(&world, 2, one_per_peer);
+  mesh_connect(&world, 1, 0);
+  kad__id id = 0;
+  assert_ok(kad__swarm_dial_address(world.nodes[1].swarm, &id,
+                                    mesh_address(world.nodes[0].listen),
+                                    world.now));
+  mesh_run(&world);
+  assert_true(mesh_expect(&world, 1, KAD__SWARM_CONNECTED)->dial == id);
+  kad__swarm_event *event = mesh_expect(&world, 1, KAD__SWARM_DISCONNECTED);
+  assert_int_equal(event->code, KAD_CONNECTION_CODE_LIMIT);
+  assert_error(KAD_E_GO_AWAY, event->error);
+  assert_false(event->last);
+  assert_error(KAD_E_LIMIT,
+               mesh_expect(&world, 0, KAD__SWARM_INBOUND_FAILED)->error);
+  assert_int_equal(kad__swarm_counters_get(swarm())->refused_peer, 1);
+  assert_int_equal(kad__swarm_connection_count(swarm()), 1);
+  check();
+}
+
 /* ---- against a naive model ----------------------------------------------- */
 
 #define CHANNELS 64
@@ -168,9 +195,8 @@ static void test_any_order(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_group),
-      TEST(test_refused_takes_nothing),
-      TEST(test_without_memory),
+      TEST(test_group),          TEST(test_refused_takes_nothing),
+      TEST(test_without_memory), TEST(test_refused_are_told),
       TEST(test_any_order),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
