@@ -26,10 +26,11 @@ typedef struct bench_server {
 } bench_server;
 
 /* Streams that the node serves, on the public interface. */
-#define BENCH_ECHO "/bench/echo/1"     /* sends back what comes */
-#define BENCH_SINK "/bench/sink/1"     /* reads to the end, then a byte */
-#define BENCH_SOURCE "/bench/source/1" /* sends as many as 8 bytes say, host's
-                                          order */
+#define BENCH_ECHO "/bench/echo/1" /* sends back what comes */
+#define BENCH_SINK "/bench/sink/1" /* reads to the end, then a byte */
+#define BENCH_SOURCE                                        \
+  "/bench/source/1" /* sends as many as 8 bytes say, host's \
+                       order */
 
 /* Forks; to be called before this process has anything that a child should
  * not have. The node is a DHT server on a loopback address. */

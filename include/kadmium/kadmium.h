@@ -5,8 +5,8 @@
 #ifndef KADMIUM_KADMIUM_H
 #define KADMIUM_KADMIUM_H
 
-#include "kadmium/connection_manager.h"
 #include "kadmium/bandwidth.h"
+#include "kadmium/connection_manager.h"
 #include "kadmium/connections.h"
 #include "kadmium/dht_options.h"
 #include "kadmium/error.h"

@@ -19,15 +19,15 @@ typedef struct kad__yamux kad__yamux;
 typedef struct kad__yamux_stream kad__yamux_stream;
 
 typedef struct kad__yamux_config {
-  uint32_t max_inbound_streams;  /* open at once; excess SYNs are reset (1024) */
-  uint32_t max_unacked;          /* our opens not yet acknowledged (256) */
-  uint32_t window_max;           /* growth limit per stream, bytes (1 MiB) */
-  uint32_t receive_max;          /* unread bytes per session (16 MiB) */
-  uint32_t frame_max;            /* data bytes per frame we send (16 KiB) */
-  uint32_t output_max;           /* sendable bytes at which input is paused
-                                    (256 KiB) */
-  kad_time keepalive;            /* silence before we ping (30 s) */
-  kad_time ping_timeout;         /* no answer: the session fails (10 s) */
+  uint32_t max_inbound_streams; /* open at once; excess SYNs are reset (1024) */
+  uint32_t max_unacked;         /* our opens not yet acknowledged (256) */
+  uint32_t window_max;          /* growth limit per stream, bytes (1 MiB) */
+  uint32_t receive_max;         /* unread bytes per session (16 MiB) */
+  uint32_t frame_max;           /* data bytes per frame we send (16 KiB) */
+  uint32_t output_max;          /* sendable bytes at which input is paused
+                                   (256 KiB) */
+  kad_time keepalive;           /* silence before we ping (30 s) */
+  kad_time ping_timeout;        /* no answer: the session fails (10 s) */
   uint32_t max_outbound_streams; /* ours, open at once (448): rust-libp2p ends
                                     a session that has more than 512 */
 } kad__yamux_config;

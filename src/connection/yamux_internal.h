@@ -27,9 +27,9 @@
 #define KAD__YAMUX_DRAIN_START ((uint32_t)1 << 20)
 #define KAD__YAMUX_DRAIN_MAX ((uint32_t)16 << 20)
 #define KAD__YAMUX_DRAIN_FRAME_MAX ((uint32_t)1 << 20)
-/* An emptied buffer of such a size serves the next stream that needs one: giving
- * it back each time would cost more than what it carries. It goes when nothing
- * was heard of the peer for a while. */
+/* An emptied buffer of such a size serves the next stream that needs one:
+ * giving it back each time would cost more than what it carries. It goes when
+ * nothing was heard of the peer for a while. */
 #define KAD__YAMUX_SPARE_MIN ((size_t)4 * 1024)
 #define KAD__YAMUX_SPARE_MAX ((size_t)1024 * 1024)
 /* Less than that is not put into it. */
