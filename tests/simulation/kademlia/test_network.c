@@ -130,6 +130,9 @@ static void test_size_and_optimistic_provide(void **state) {
   net_fini(&n);
 }
 
+/* Who takes longer than is usual is not waited for, and may store it, too. */
+#define SLOW 2
+
 /* Whatever anybody stores, announces or is, everybody finds. */
 static void test_everything_is_found(void **state) {
   (void)state;
@@ -149,7 +152,7 @@ static void test_everything_is_found(void **state) {
                            (kad__quorum){.kind = KAD__QUORUM_ALL}, n.now));
     kad__dht_event end = net_await(&n, from, id, NULL, NULL);
     assert_int_equal(end.error, 0);
-    assert_int_equal(end.stored, 20);
+    assert_in_range(end.stored, 20, 20 + SLOW);
     assert_ok(kad__dht_get(n.nodes[to]->dht, &id, k, 1, n.now));
     end = net_await(&n, to, id, collect, &f);
     assert_int_equal(end.error, 0);
@@ -159,7 +162,7 @@ static void test_everything_is_found(void **state) {
     assert_ok(kad__dht_provide(n.nodes[from]->dht, &id, k, n.now));
     end = net_await(&n, from, id, NULL, NULL);
     assert_int_equal(end.error, 0);
-    assert_int_equal(end.stored, 20);
+    assert_in_range(end.stored, 20, 20 + SLOW);
     assert_ok(kad__dht_find_providers(n.nodes[to]->dht, &id, k, 1, n.now));
     end = net_await(&n, to, id, collect, &f);
     assert_int_equal(end.error, 0);
