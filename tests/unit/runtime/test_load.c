@@ -60,6 +60,14 @@ static size_t raise_descriptors(void) {
   return more.rlim_cur;
 }
 
+/* Skips the test where a process may not have so many. */
+static void need_descriptors(size_t count) {
+  if (raise_descriptors() < count) {
+    print_message("skipped: a process may not open %zu files here\n", count);
+    skip();
+  }
+}
+
 static void begin(const char *listen, uint32_t max_connections) {
   net = (loop){.count = 0};
   test_allocator_init(&memory);
@@ -151,9 +159,8 @@ static void check_held(raw_peer *peers, size_t count, size_t bytes) {
 
 static void test_held(void **state) {
   (void)state;
-  size_t limit = raise_descriptors();
   size_t count = is_big() ? 10000 : 400;
-  assert_true(limit > count + count / 2 + 200);
+  need_descriptors(count + count / 2 + 200);
   begin("/ip4/127.0.0.1/tcp/0", 12000);
   size_t files = open_files();
   size_t bytes = memory.live_bytes;
@@ -254,7 +261,7 @@ static void test_half_open_of_one_address(void **state) {
   if (ip == 0) {
     skip();
   }
-  (void)raise_descriptors();
+  need_descriptors(HALF_OPEN + 200);
   begin("/ip4/0.0.0.0/tcp/0", 0);
   size_t files = open_files();
   size_t bytes = memory.live_bytes;
@@ -278,7 +285,7 @@ static void test_half_open_of_one_address(void **state) {
  * bounded in all, and ends after its time. */
 static void test_half_open_of_many(void **state) {
   (void)state;
-  (void)raise_descriptors();
+  need_descriptors(HALF_OPEN + 400);
   begin("/ip4/127.0.0.1/tcp/0", 0);
   size_t files = open_files();
   size_t bytes = memory.live_bytes;
