@@ -47,6 +47,9 @@ KAD_API int kad_peer_id_format_cid(char *out, size_t cap,
                                    const kad_peer_id *id);
 
 KAD_API bool kad_peer_id_equal(const kad_peer_id *a, const kad_peer_id *b);
+/** A total order: shorter ids first, then by their bytes. Negative, 0 or
+ * positive, as memcmp. */
+KAD_API int kad_peer_id_compare(const kad_peer_id *a, const kad_peer_id *b);
 
 /** The binary form, borrowed from `id`. */
 KAD_API kad_bytes kad_peer_id_bytes(const kad_peer_id *id);

@@ -74,6 +74,13 @@ bool kad_peer_id_equal(const kad_peer_id *a, const kad_peer_id *b) {
   return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
+int kad_peer_id_compare(const kad_peer_id *a, const kad_peer_id *b) {
+  if (a->len != b->len) {
+    return a->len < b->len ? -1 : 1;
+  }
+  return memcmp(a->bytes, b->bytes, a->len);
+}
+
 kad_bytes kad_peer_id_bytes(const kad_peer_id *id) {
   return kad__bytes(id->bytes, id->len);
 }

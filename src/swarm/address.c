@@ -61,7 +61,7 @@ void kad__address_read(kad__address_info *out, kad_bytes address) {
 }
 
 /* IPv6 carries IPv4 addresses in ::ffff:0:0/96. */
-static kad_bytes unmap(kad_bytes ip) {
+kad_bytes kad__ip_unmap(kad_bytes ip) {
   static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   if (ip.len == 16 && memcmp(ip.data, mapped, sizeof(mapped)) == 0) {
     return kad__bytes_skip(ip, 12);
@@ -71,19 +71,19 @@ static kad_bytes unmap(kad_bytes ip) {
 
 bool kad__ip_is_loopback(kad_bytes ip) {
   static const uint8_t loopback[16] = {[15] = 1};
-  ip = unmap(ip);
+  ip = kad__ip_unmap(ip);
   return ip.len == 4 ? ip.data[0] == 127
                      : ip.len == 16 && memcmp(ip.data, loopback, 16) == 0;
 }
 
 bool kad__ip_is_unspecified(kad_bytes ip) {
   static const uint8_t zero[16] = {0};
-  ip = unmap(ip);
+  ip = kad__ip_unmap(ip);
   return ip.len <= 16 && (ip.len == 0 || memcmp(ip.data, zero, ip.len) == 0);
 }
 
 bool kad__ip_is_private(kad_bytes ip) {
-  ip = unmap(ip);
+  ip = kad__ip_unmap(ip);
   if (kad__ip_is_loopback(ip)) {
     return true;
   }
@@ -98,7 +98,7 @@ bool kad__ip_is_private(kad_bytes ip) {
 }
 
 bool kad__ip_is_public6(kad_bytes ip) {
-  return unmap(ip).len == 16 && !kad__ip_is_private(ip) &&
+  return kad__ip_unmap(ip).len == 16 && !kad__ip_is_private(ip) &&
          !kad__ip_is_unspecified(ip);
 }
 

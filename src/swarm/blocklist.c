@@ -11,6 +11,8 @@
 /* "subnet ", an IPv6 address, "/128", a newline; or "peer ", an id. */
 #define LINE_MAX_LEN (KAD_PEER_ID_TEXT_MAX + 16)
 
+static const uint8_t mapped[IP4_BITS / 8] = {[10] = 0xff, [11] = 0xff};
+
 typedef struct subnet {
   uint8_t bits;
   uint8_t ip[IP_LEN]; /* zero behind the prefix */
@@ -54,22 +56,13 @@ size_t kad_blocklist_count(const kad_blocklist *list) {
 
 /* ---- peers --------------------------------------------------------------- */
 
-static int compare_peers(const kad_peer_id *a, const kad_peer_id *b) {
-  kad_bytes x = kad_peer_id_bytes(a);
-  kad_bytes y = kad_peer_id_bytes(b);
-  if (x.len != y.len) {
-    return x.len < y.len ? -1 : 1;
-  }
-  return memcmp(x.data, y.data, x.len);
-}
-
 /* Where the peer is, or belongs. */
 static size_t peer_place(const kad_blocklist *list, const kad_peer_id *peer) {
   size_t low = 0;
   size_t high = list->peer_count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    if (compare_peers(&list->peers[middle], peer) < 0) {
+    if (kad_peer_id_compare(&list->peers[middle], peer) < 0) {
       low = middle + 1;
     } else {
       high = middle;
@@ -131,7 +124,6 @@ static void cut_to(subnet *s, uint8_t bits) {
 
 /* A whole address; false when `ip` is none. */
 static bool of_ip(subnet *out, kad_bytes ip) {
-  static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   if (ip.len != 4 && ip.len != IP_LEN) {
     return false;
   }
@@ -348,10 +340,9 @@ static size_t peer_line(char out[LINE_MAX_LEN], const kad_peer_id *peer) {
 }
 
 static size_t subnet_line(char out[LINE_MAX_LEN], const subnet *s) {
-  static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   char text[KAD_MULTIADDR_TEXT_MAX];
   uint8_t binary[1 + IP_LEN];
-  bool four = s->bits >= IP4_BITS && memcmp(s->ip, mapped, 12) == 0;
+  bool four = s->bits >= IP4_BITS && memcmp(s->ip, mapped, sizeof(mapped)) == 0;
   size_t ip_len = four ? 4 : IP_LEN;
   binary[0] = four ? KAD_MULTIADDR_IP4 : KAD_MULTIADDR_IP6;
   memcpy(binary + 1, s->ip + (IP_LEN - ip_len), ip_len);

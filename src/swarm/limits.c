@@ -7,15 +7,12 @@
 /* The key of a place: how many bytes of the address, and these; 0: loopback,
  * not counted. */
 static uint8_t origin_key(uint8_t out[9], kad_bytes remote) {
-  static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   kad__address_info info;
   kad__address_read(&info, remote);
   if (info.ip.len == 0 || kad__ip_is_loopback(info.ip)) {
     return 0;
   }
-  if (info.ip.len == 16 && memcmp(info.ip.data, mapped, 12) == 0) {
-    info.ip = kad__bytes_skip(info.ip, 12);
-  }
+  info.ip = kad__ip_unmap(info.ip);
   uint8_t len = info.ip.len == 4 ? 4 : 8;
   out[0] = len;
   memcpy(out + 1, info.ip.data, len);

@@ -365,6 +365,8 @@ typedef struct kad__address_info {
 } kad__address_info;
 
 void kad__address_read(kad__address_info *out, kad_bytes address);
+/* The 4 bytes of an IPv4 address in the clothes of IPv6; others as they are. */
+kad_bytes kad__ip_unmap(kad_bytes ip);
 bool kad__ip_is_private(kad_bytes ip);
 bool kad__ip_is_loopback(kad_bytes ip);
 bool kad__ip_is_unspecified(kad_bytes ip);

@@ -33,13 +33,6 @@ static candidate candidate_of(const kad__swarm *s,
   return c;
 }
 
-static int by_id(const kad_peer_id *a, const kad_peer_id *b) {
-  if (a->len != b->len) {
-    return a->len < b->len ? -1 : 1;
-  }
-  return memcmp(a->bytes, b->bytes, a->len);
-}
-
 /* Is `a` closed before `b`? Ends in an order of ids: no two are equal. */
 static bool goes_before(const candidate *a, const candidate *b) {
   if (a->value != b->value) {
@@ -52,7 +45,7 @@ static bool goes_before(const candidate *a, const candidate *b) {
     return a->inbound;
   }
   return a->streams != b->streams ? a->streams < b->streams
-                                  : by_id(a->id, b->id) < 0;
+                                  : kad_peer_id_compare(a->id, b->id) < 0;
 }
 
 /* A heap with the one that goes first on top: only as many are put in order as

@@ -105,8 +105,23 @@ static void small_buffers(void **state) {
   assert_int_equal(kad_peer_id_format_cid(text, 63, &id), 62);
 }
 
+static void test_order(void **state) {
+  (void)state;
+  const kad_peer_id ids[] = {{.len = 3, .bytes = {0, 1, 9}},
+                             {.len = 4, .bytes = {0, 2, 1, 1}},
+                             {.len = 4, .bytes = {0, 2, 1, 2}},
+                             {.len = 4, .bytes = {0, 2, 200, 0}}};
+  for (int i = 0; i < 4; i++) {
+    for (int j = 0; j < 4; j++) {
+      int order = kad_peer_id_compare(&ids[i], &ids[j]);
+      assert_int_equal((order > 0) - (order < 0), (i > j) - (i < j));
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_order),
       cmocka_unit_test(only_names_of_keys_are_taken),
       cmocka_unit_test(the_longest_identity),
       cmocka_unit_test(unused_bytes_are_zero),

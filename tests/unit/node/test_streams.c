@@ -42,10 +42,9 @@ static int teardown(void **state) {
 }
 
 static void let_know(uint32_t who, uint32_t whom) {
-  kad_bytes list = kad__bytes(NULL, 0);
+  kad_bytes list = kad__node_addresses(node(whom));
   kad_bytes address;
   uint8_t copy[KAD_MULTIADDR_MAX];
-  list = kad__node_addresses(node(whom));
   assert_true(kad__addresses_next(&list, &address));
   memcpy(copy, address.data, address.len);
   assert_ok(kad__peerstore_add(kad__swarm_peerstore(kad__node_swarm(node(who))),

@@ -189,6 +189,31 @@ static void test_close_with_a_code(void **state) {
   assert_int_equal(c->opened_inbound, 1);
 }
 
+static void two_streams(kad__swarm_config *config, int node) {
+  config->yamux.max_inbound_streams = node == 1 ? 2 : 8;
+}
+
+/* Once the connection has ended: those that it would not take. */
+static void test_refused_streams_are_counted(void **state) {
+  (void)state;
+  mesh_fini(&world);
+  mesh_init(&world, 2, two_streams);
+  mesh_connect(&world, 0, 1);
+  assert_ok(kad__swarm_handle(world.nodes[1].swarm, kad__bytes_of("/x"), 1));
+  for (int i = 0; i < 5; i++) {
+    kad__stream *stream = NULL;
+    assert_ok(kad__stream_open(world.nodes[0].swarm, &stream,
+                               mesh_peer(&world, 1), mesh_names("/x", NULL), 1,
+                               NULL, world.now));
+  }
+  mesh_run(&world);
+  kad__swarm_disconnect_peer(world.nodes[1].swarm, mesh_peer(&world, 0),
+                             world.now);
+  mesh_run(&world);
+  assert_int_equal(
+      kad__swarm_counters_get(world.nodes[1].swarm)->refused_streams, 3);
+}
+
 static void test_facts(void **state) {
   (void)state;
   kad__connection_info info;
@@ -227,6 +252,7 @@ int main(void) {
                                      TEST(test_secured_outbound),
                                      TEST(test_upgraded_outbound),
                                      TEST(test_close_with_a_code),
+                                     TEST(test_refused_streams_are_counted),
                                      TEST(test_facts),
                                      TEST(test_unlisten)};
   return cmocka_run_group_tests(tests, NULL, NULL);
