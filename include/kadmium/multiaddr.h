@@ -28,31 +28,37 @@ extern "C" {
 
 /* clang-format off */
 /** X(NAME, code, text, kind of value) */
-#define KAD_MULTIADDR_MAP(X)                   \
-  X(IP4,           4,   "ip4",           IP4)  \
-  X(TCP,           6,   "tcp",           PORT) \
-  X(IP6,           41,  "ip6",           IP6)  \
-  X(IP6ZONE,       42,  "ip6zone",       TEXT) \
-  X(DNS,           53,  "dns",           TEXT) \
-  X(DNS4,          54,  "dns4",          TEXT) \
-  X(DNS6,          55,  "dns6",          TEXT) \
-  X(DNSADDR,       56,  "dnsaddr",       TEXT) \
-  X(UDP,           273, "udp",           PORT) \
-  X(WEBRTC_DIRECT, 280, "webrtc-direct", NONE) \
-  X(WEBRTC,        281, "webrtc",        NONE) \
-  X(P2P_CIRCUIT,   290, "p2p-circuit",   NONE) \
-  X(P2P,           421, "p2p",           PEER) \
-  X(HTTPS,         443, "https",         NONE) \
-  X(TLS,           448, "tls",           NONE) \
-  X(SNI,           449, "sni",           TEXT) \
-  X(NOISE,         454, "noise",         NONE) \
-  X(QUIC,          460, "quic",          NONE) \
-  X(QUIC_V1,       461, "quic-v1",       NONE) \
-  X(WEBTRANSPORT,  465, "webtransport",  NONE) \
-  X(CERTHASH,      466, "certhash",      HASH) \
-  X(WS,            477, "ws",            NONE) \
-  X(WSS,           478, "wss",           NONE) \
-  X(HTTP,          480, "http",          NONE) \
+#define KAD_MULTIADDR_MAP(X)                    \
+  X(IP4,           4,   "ip4",           IP4)   \
+  X(TCP,           6,   "tcp",           PORT)  \
+  X(DCCP,          33,  "dccp",          PORT)  \
+  X(IP6,           41,  "ip6",           IP6)   \
+  X(IP6ZONE,       42,  "ip6zone",       TEXT)  \
+  X(DNS,           53,  "dns",           TEXT)  \
+  X(DNS4,          54,  "dns4",          TEXT)  \
+  X(DNS6,          55,  "dns6",          TEXT)  \
+  X(DNSADDR,       56,  "dnsaddr",       TEXT)  \
+  X(SCTP,          132, "sctp",          PORT)  \
+  X(UDP,           273, "udp",           PORT)  \
+  X(WEBRTC_DIRECT, 280, "webrtc-direct", NONE)  \
+  X(WEBRTC,        281, "webrtc",        NONE)  \
+  X(P2P_CIRCUIT,   290, "p2p-circuit",   NONE)  \
+  X(UDT,           301, "udt",           NONE)  \
+  X(UTP,           302, "utp",           NONE)  \
+  X(UNIX,          400, "unix",          PATH)  \
+  X(P2P,           421, "p2p",           PEER)  \
+  X(HTTPS,         443, "https",         NONE)  \
+  X(ONION3,        445, "onion3",        ONION) \
+  X(TLS,           448, "tls",           NONE)  \
+  X(SNI,           449, "sni",           TEXT)  \
+  X(NOISE,         454, "noise",         NONE)  \
+  X(QUIC,          460, "quic",          NONE)  \
+  X(QUIC_V1,       461, "quic-v1",       NONE)  \
+  X(WEBTRANSPORT,  465, "webtransport",  NONE)  \
+  X(CERTHASH,      466, "certhash",      HASH)  \
+  X(WS,            477, "ws",            NONE)  \
+  X(WSS,           478, "wss",           NONE)  \
+  X(HTTP,          480, "http",          NONE)  \
   X(MEMORY,        777, "memory",        NUMBER)
 /* clang-format on */
 
@@ -65,12 +71,14 @@ typedef enum kad_multiaddr_protocol {
 /** One component of an address; `value` borrows and is without its length. */
 typedef struct kad_multiaddr_part {
   kad_multiaddr_protocol protocol;
-  kad_bytes value; /**< ip4: 4 bytes; ports: 2, big-endian; text: no NUL */
+  kad_bytes value; /**< ip4: 4 bytes; ports: 2, big-endian; text: no NUL;
+                      unix: the path with its first slash */
 } kad_multiaddr_part;
 
 /**
  * Reads the text of an address into `out`. A trailing slash is allowed, "ipfs"
- * is taken for "p2p". Returns the length of the binary form.
+ * is taken for "p2p". Returns the length of the binary form. What follows
+ * "/unix" is a path to its end, but for a last /p2p/ID.
  *
  * KAD_E_MULTIADDR: malformed, an unknown protocol, no component at all, or
  * more than KAD_MULTIADDR_PARTS_MAX.
@@ -90,7 +98,9 @@ KAD_API int kad_multiaddr_format(char *out, size_t cap, kad_bytes address);
  * KAD_E_MULTIADDR otherwise.
  *
  * A peer id must be one (kad_peer_id_decode), a certhash a multihash, and text
- * must be 1 to 253 bytes of UTF-8 without '/' and control characters.
+ * must be 1 to 253 bytes of UTF-8 without '/' and control characters. A path is
+ * such text with slashes, the first byte being one and the last not; nothing
+ * but a last /p2p may follow it.
  */
 KAD_API int kad_multiaddr_check(kad_bytes address);
 

@@ -61,6 +61,8 @@ int kad__multiaddr_fixed_len(kad__multiaddr_kind kind) {
       return 2;
     case KAD__MULTIADDR_NUMBER:
       return 8;
+    case KAD__MULTIADDR_ONION:
+      return KAD__ONION_LEN;
     default:
       return -1;
   }
@@ -97,13 +99,13 @@ static bool is_control(kad_bytes text) {
 }
 
 /* Text goes to terminals, logs and JSON, so it has to be text. */
-static bool text_ok(kad_bytes text) {
+static bool text_ok(kad_bytes text, bool slashes) {
   if (text.len == 0 || text.len > TEXT_VALUE_MAX) {
     return false;
   }
   while (text.len > 0) {
     size_t len = utf8_sequence(text);
-    if (len == 0 || is_control(text) || text.data[0] == '/') {
+    if (len == 0 || is_control(text) || (text.data[0] == '/' && !slashes)) {
       return false;
     }
     text = kad__bytes_skip(text, len);
@@ -111,12 +113,56 @@ static bool text_ok(kad_bytes text) {
   return true;
 }
 
+/* Where the last word of a path begins, its slash included. */
+static size_t last_word(kad_bytes path) {
+  size_t at = path.len;
+  while (at > 0 && path.data[at - 1] != '/') {
+    at--;
+  }
+  return at == 0 ? 0 : at - 1;
+}
+
+static bool is_peer(kad_bytes text) {
+  char copy[KAD_PEER_ID_TEXT_MAX];
+  kad_peer_id id;
+  if (text.len == 0 || text.len >= sizeof(copy)) {
+    return false;
+  }
+  memcpy(copy, text.data, text.len);
+  copy[text.len] = '\0';
+  return kad_peer_id_parse(&id, copy) == 0;
+}
+
+size_t kad__multiaddr_path_len(kad_bytes text) {
+  size_t id = last_word(text);
+  size_t name = last_word(kad__bytes(text.data, id));
+  kad_bytes word = kad__bytes(text.data + name, id - name);
+  bool named = kad__bytes_equal(word, kad__bytes_of("/p2p")) ||
+               kad__bytes_equal(word, kad__bytes_of("/ipfs"));
+  return named && is_peer(kad__bytes_skip(text, id + 1)) ? name : text.len;
+}
+
+static bool path_ok(kad_bytes path) {
+  return path.len >= 2 && path.data[0] == '/' &&
+         path.data[path.len - 1] != '/' && text_ok(path, true) &&
+         kad__multiaddr_path_len(path) == path.len;
+}
+
+static bool onion_ok(kad_bytes value) {
+  return value.len == KAD__ONION_LEN &&
+         kad__load16(value.data + KAD__ONION_HOST_LEN) != 0;
+}
+
 bool kad__multiaddr_value_ok(kad__multiaddr_kind kind, kad_bytes value) {
   kad_peer_id id;
   kad_multihash hash;
   switch (kind) {
     case KAD__MULTIADDR_TEXT:
-      return text_ok(value);
+      return text_ok(value, false);
+    case KAD__MULTIADDR_PATH:
+      return path_ok(value);
+    case KAD__MULTIADDR_ONION:
+      return onion_ok(value);
     case KAD__MULTIADDR_PEER:
       return kad_peer_id_decode(&id, value) == 0;
     case KAD__MULTIADDR_HASH:
@@ -165,11 +211,16 @@ int kad_multiaddr_check(kad_bytes address) {
     return KAD_E_MULTIADDR;
   }
   kad_multiaddr_part part;
+  bool path = false;
   for (int parts = 0; parts <= KAD_MULTIADDR_PARTS_MAX; parts++) {
     int result = kad_multiaddr_next(&address, &part);
     if (result <= 0) {
       return result;
     }
+    if (path && (part.protocol != KAD_MULTIADDR_P2P || address.len != 0)) {
+      return KAD_E_MULTIADDR; /* as text it would be more of the path */
+    }
+    path = part.protocol == KAD_MULTIADDR_UNIX;
   }
   return KAD_E_MULTIADDR;
 }

@@ -1,5 +1,6 @@
 /* The text form: "/name" or "/name/value" for each component. The text of a
- * value never contains a slash, so one split finds everything. */
+ * value never contains a slash, so one split finds everything; a path does, and
+ * goes to the end. */
 #include "base/bytes.h"
 #include "kadmium/multiaddr.h"
 #include "kadmium/multiformats.h"
@@ -65,6 +66,19 @@ static int parse_hash(uint8_t out[VALUE_MAX], kad_bytes text) {
                               text.len);
 }
 
+/* "base32:port" */
+static int parse_onion(uint8_t out[VALUE_MAX], kad_bytes text) {
+  const uint8_t *colon = memchr(text.data, ':', text.len);
+  size_t host = colon == NULL ? text.len : (size_t)(colon - text.data);
+  int len = kad_base_decode(out, VALUE_MAX, KAD_BASE32, (const char *)text.data,
+                            host);
+  if (colon == NULL || len != KAD__ONION_HOST_LEN) {
+    return KAD_E_MULTIADDR;
+  }
+  int port = parse_port(out + len, kad__bytes_skip(text, host + 1));
+  return port < 0 ? port : len + port;
+}
+
 static int parse_text(uint8_t out[VALUE_MAX], kad_bytes text) {
   if (text.len > VALUE_MAX) {
     return KAD_E_MULTIADDR;
@@ -92,6 +106,8 @@ static int parse_value(uint8_t out[VALUE_MAX], kad__multiaddr_kind kind,
       return parse_peer(out, text);
     case KAD__MULTIADDR_HASH:
       return parse_hash(out, text);
+    case KAD__MULTIADDR_ONION:
+      return parse_onion(out, text);
     default:
       return parse_text(out, text);
   }
@@ -134,6 +150,17 @@ static int add_value(sink *s, kad__multiaddr_kind kind, kad_bytes text) {
   return result < 0 ? result : add(s, value, (size_t)len);
 }
 
+/* The path, its first slash included. */
+static bool take_path(kad_bytes *text, kad_bytes *path) {
+  kad_bytes whole = *text;
+  if (whole.len != 0 && whole.data[whole.len - 1] == '/') {
+    whole.len--;
+  }
+  *path = kad__bytes(whole.data, kad__multiaddr_path_len(whole));
+  *text = kad__bytes_skip(*text, path->len);
+  return path->len != 0;
+}
+
 static int parse_part(sink *s, kad_bytes *text) {
   kad_bytes word;
   if (!take_word(text, &word)) {
@@ -147,8 +174,9 @@ static int parse_part(sink *s, kad_bytes *text) {
   if (result < 0 || info->kind == KAD__MULTIADDR_NONE) {
     return result;
   }
-  return take_word(text, &word) ? add_value(s, info->kind, word)
-                                : KAD_E_MULTIADDR;
+  bool taken = info->kind == KAD__MULTIADDR_PATH ? take_path(text, &word)
+                                                 : take_word(text, &word);
+  return taken ? add_value(s, info->kind, word) : KAD_E_MULTIADDR;
 }
 
 int kad_multiaddr_parse(uint8_t *out, size_t cap, const char *text) {
@@ -167,6 +195,14 @@ int kad_multiaddr_parse(uint8_t *out, size_t cap, const char *text) {
   return KAD_E_MULTIADDR;
 }
 
+static int format_onion(char out[VALUE_TEXT_MAX], const uint8_t *value) {
+  int len = kad_base_encode(out, VALUE_TEXT_MAX, KAD_BASE32,
+                            kad__bytes(value, KAD__ONION_HOST_LEN));
+  out[len++] = ':';
+  return len + (int)kad__decimal_format(
+                   out + len, kad__load16(value + KAD__ONION_HOST_LEN));
+}
+
 /* The text's length, or an error. */
 static int format_value(char out[VALUE_TEXT_MAX], kad__multiaddr_kind kind,
                         kad_bytes value) {
@@ -183,6 +219,11 @@ static int format_value(char out[VALUE_TEXT_MAX], kad__multiaddr_kind kind,
       return kad_base_encode(out, VALUE_TEXT_MAX, KAD_BASE58BTC, value);
     case KAD__MULTIADDR_HASH:
       return kad_multibase_encode(out, VALUE_TEXT_MAX, KAD_BASE64URL, value);
+    case KAD__MULTIADDR_ONION:
+      return format_onion(out, value.data);
+    case KAD__MULTIADDR_PATH: /* its own slash stands before it */
+      memcpy(out, value.data + 1, value.len - 1);
+      return (int)value.len - 1;
     default:
       memcpy(out, value.data, value.len);
       return (int)value.len;

@@ -20,15 +20,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   kad_multiaddr_part part;
   size_t parts = 0;
   int result = 0;
+  bool path = false; /* the last part was one */
+  bool behind = false;
   while ((result = kad_multiaddr_next(&rest, &part)) == 1) {
     parts++;
+    behind |= path && (part.protocol != KAD_MULTIADDR_P2P || rest.len != 0);
+    path = part.protocol == KAD_MULTIADDR_UNIX;
     kad_multiaddr_part found;
     kad_bytes prefix;
     FUZZ_CHECK(kad_multiaddr_find(address, part.protocol, &found, &prefix));
     FUZZ_CHECK(kad__bytes_start(address, prefix));
   }
-  bool valid = result == 0 && parts > 0 && parts <= KAD_MULTIADDR_PARTS_MAX &&
-               size <= KAD_MULTIADDR_MAX;
+  bool valid = result == 0 && parts > 0 && !behind &&
+               parts <= KAD_MULTIADDR_PARTS_MAX && size <= KAD_MULTIADDR_MAX;
   FUZZ_CHECK(valid == (kad_multiaddr_check(address) == 0));
   if (valid && size < 4096) {
     round_trip(address);

@@ -51,13 +51,24 @@ static size_t random_text(uint8_t *out) {
   return len;
 }
 
+static size_t random_path(uint8_t *out) {
+  size_t len = 0;
+  for (size_t n = 1 + below(3); n > 0; n--) {
+    out[len++] = '/';
+    len += random_text(out + len);
+  }
+  return len;
+}
+
 typedef enum value_kind {
   NONE,
   IP4,
   IP6,
   PORT,
   NUMBER,
-  TEXT,
+  ONION,
+  TEXT, /* from here on with a length in front */
+  PATH,
   PEER,
   HASH
 } value_kind;
@@ -91,8 +102,14 @@ static size_t random_value(uint8_t *out, value_kind kind) {
       return random_fixed(out, 2);
     case NUMBER:
       return random_fixed(out, 8);
+    case ONION:
+      (void)random_fixed(out, 37);
+      out[36] |= 1; /* a port */
+      return 37;
     case TEXT:
       return random_text(out);
+    case PATH:
+      return random_path(out);
     case PEER:
       return random_peer(out);
     case HASH:
@@ -102,12 +119,11 @@ static size_t random_value(uint8_t *out, value_kind kind) {
   }
 }
 
-static void add_part(builder *b) {
-  const protocol *p = &protocols[below(KAD__COUNT(protocols))];
+static value_kind add_part(builder *b, const protocol *p) {
   uint8_t value[256];
   size_t len = random_value(value, p->kind);
   if (b->len + len + 2 * KAD__VARINT_MAX_LEN > sizeof(b->bytes)) {
-    return;
+    return NONE;
   }
   b->len += kad__varint_encode(b->bytes + b->len, p->code);
   if (p->kind >= TEXT) {
@@ -116,13 +132,20 @@ static void add_part(builder *b) {
   memcpy(b->bytes + b->len, value, len);
   b->len += len;
   b->ends[b->parts++] = b->len;
+  return p->kind;
 }
 
+/* A path ends an address, but for who is there. */
 static void build(builder *b) {
+  static const protocol peer = {KAD_MULTIADDR_P2P, PEER};
   memset(b, 0, sizeof(*b));
-  size_t parts = 1 + below(KAD_MULTIADDR_PARTS_MAX);
-  for (size_t i = 0; i < parts; i++) {
-    add_part(b);
+  size_t parts = 1 + below(KAD_MULTIADDR_PARTS_MAX - 1);
+  value_kind kind = NONE;
+  for (size_t i = 0; i < parts && kind != PATH; i++) {
+    kind = add_part(b, &protocols[below(KAD__COUNT(protocols))]);
+  }
+  if (kind == PATH && below(2) == 0) {
+    (void)add_part(b, &peer);
   }
 }
 

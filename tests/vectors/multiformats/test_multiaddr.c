@@ -106,30 +106,84 @@ static const vector vectors[] = {
     {.text = "/ip4/1.2.3.4/tcp/4001/noise", .bytes = "0401020304060fa1c603"},
     {.text = "/memory/4", .bytes = "89060000000000000004"},
     {.text = "/memory/18446744073709551615", .bytes = "8906ffffffffffffffff"},
+    {.text = "/ip4/1.2.3.4/sctp/1234", .bytes = "0401020304840104d2"},
+    {.text = "/ip6/::1/dccp/4321",
+     .bytes = "29000000000000000000000000000000012110e1"},
+    {.text = "/ip4/1.2.3.4/utp/udp/1/udt",
+     .bytes = "0401020304ae029102"
+              "0001"
+              "ad02"},
+    {.text = "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpy"
+             "yd:1234",
+     .bytes = "bd03adadec040be047f9658668b11a504f3155001f231a37f54c4476c07fb4"
+              "cc139ed7e30304d2"},
+    {.text = "/onion3/VWW6YBAL4BD7SZMGNCYRUUCPGFKQAHZDDI37KTCEO3AH7NGMCOPNPY"
+             "YD:80/http",
+     .bytes = "bd03adadec040be047f9658668b11a504f3155001f231a37f54c4476c07fb4"
+              "cc139ed7e3030050e003",
+     .canonical = "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmc"
+                  "opnpyyd:80/http"},
+    {.text = "/unix/stdio", .bytes = "9003062f737464696f"},
+    {.text = "/unix/a/b/c/d/",
+     .bytes = "9003082f612f622f632f64",
+     .canonical = "/unix/a/b/c/d"},
+    {.text = "/ip4/1.2.3.4/tcp/80/unix/tcp//x",
+     .bytes = "0401020304060050"
+              "9003072f7463702f2f78"},
+    {.text = "/unix/run/p2p/x", .bytes = "90030a2f72756e2f7032702f78"},
 };
+
+/* A path ends where a peer id ends the address; go-multiaddr, which would make
+ * it part of the path, has no way to say who is there. */
+static const vector of_peers[] = {
+    {.text = "/unix/run/a/p2p/12D3KooWLU2znyJMtDiHArqAGbZn8CgUGp92kxDBtefftEEa"
+             "HSZS",
+     .bytes = "9003062f72756e2f61a503260024080112209e3b433cbd31c2b8a6ebbdca99"
+              "8bd0f4c2141c9c9af5422e976051b1e63af14d"},
+    {.text = "/unix/run/a/ipfs/12D3KooWLU2znyJMtDiHArqAGbZn8CgUGp92kxDBtefftEE"
+             "aHSZS/",
+     .bytes = "9003062f72756e2f61a503260024080112209e3b433cbd31c2b8a6ebbdca99"
+              "8bd0f4c2141c9c9af5422e976051b1e63af14d",
+     .canonical = "/unix/run/a/p2p/12D3KooWLU2znyJMtDiHArqAGbZn8CgUGp92kxDBteff"
+                  "tEEaHSZS"},
+};
+
+static void parses(const vector *v) {
+  uint8_t out[KAD_MULTIADDR_MAX];
+  int len = kad_multiaddr_parse(out, sizeof(out), v->text);
+  assert_ok(len);
+  assert_bytes_equal(kad__bytes(out, (size_t)len), test_hex(v->bytes));
+}
+
+static void formats(const vector *v) {
+  char text[KAD_MULTIADDR_TEXT_MAX];
+  kad_bytes bytes = test_hex(v->bytes);
+  assert_ok(kad_multiaddr_check(bytes));
+  int len = kad_multiaddr_format(text, sizeof(text), bytes);
+  assert_ok(len);
+  assert_string_equal(text, v->canonical == NULL ? v->text : v->canonical);
+  assert_int_equal(len, strlen(text));
+}
 
 static void go_addresses_parse_to_the_same_bytes(void **state) {
   (void)state;
   for (size_t i = 0; i < KAD__COUNT(vectors); i++) {
-    uint8_t out[KAD_MULTIADDR_MAX];
-    int len = kad_multiaddr_parse(out, sizeof(out), vectors[i].text);
-    assert_ok(len);
-    assert_bytes_equal(kad__bytes(out, (size_t)len),
-                       test_hex(vectors[i].bytes));
+    parses(&vectors[i]);
   }
 }
 
 static void go_addresses_format_to_the_same_text(void **state) {
   (void)state;
   for (size_t i = 0; i < KAD__COUNT(vectors); i++) {
-    char text[KAD_MULTIADDR_TEXT_MAX];
-    const vector *v = &vectors[i];
-    kad_bytes bytes = test_hex(v->bytes);
-    assert_ok(kad_multiaddr_check(bytes));
-    int len = kad_multiaddr_format(text, sizeof(text), bytes);
-    assert_ok(len);
-    assert_string_equal(text, v->canonical == NULL ? v->text : v->canonical);
-    assert_int_equal(len, strlen(text));
+    formats(&vectors[i]);
+  }
+}
+
+static void a_peer_id_ends_a_path(void **state) {
+  (void)state;
+  for (size_t i = 0; i < KAD__COUNT(of_peers); i++) {
+    parses(&of_peers[i]);
+    formats(&of_peers[i]);
   }
 }
 
@@ -190,7 +244,57 @@ static const char *const refused[] = {
     "/dns4//tcp/1",
     "/unknown/x",
     "/ip4/1.2.3.4//tcp/1",
-    "/ip4/1.2.3.4/tcp/1//"};
+    "/ip4/1.2.3.4/tcp/1//",
+    "/sctp",
+    "/udp/1234/sctp",
+    "/udp/1234/udt/1234",
+    "/unix",
+    "/unix/",
+    "/unix//",
+    "/unix/a//",
+    "/unix/a\nb",
+    "/ip4/1.2.3.4/tcp/80/unix",
+    "/unix/p2p/12D3KooWLU2znyJMtDiHArqAGbZn8CgUGp92kxDBtefftEEaHSZS",
+    "/onion3",
+    "/onion3/9ww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:80",
+    "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd7:80",
+    "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:0",
+    "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:-1",
+    "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:65536",
+    "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd",
+    "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyy@:666"};
+
+/* What could not be written as text and read back. */
+static const char *const refused_bytes[] = {
+    "900300",   /* no path */
+    "9003012f", /* nothing behind the slash */
+    "900301"
+    "61",           /* not from the root */
+    "9003032f612f", /* a slash at the end */
+    "9003032f6100", /* a NUL */
+    "9003022f61"
+    "060001", /* something behind it */
+    "9003022f61"
+    "9003022f61", /* another one */
+    /* a path that ends in a peer id, and more behind a peer id */
+    "90033b2f612f7032702f313244334b6f6f574c55327a6e794a4d7444694841727141476"
+    "25a6e38436755477039326b784442746566667445456148535a53",
+    "9003022f61a503260024080112209e3b433cbd31c2b8a6ebbdca998bd0f4c2141c9c9a"
+    "f5422e976051b1e63af14d"
+    "060001",
+    "bd03adadec040be047f9658668b11a504f3155001f231a37f54c4476c07fb4cc139ed7"
+    "e3030000", /* port 0 */
+    "bd03adadec04"};
+
+static void malformed_bytes_are_refused(void **state) {
+  (void)state;
+  for (size_t i = 0; i < KAD__COUNT(refused_bytes); i++) {
+    int result = kad_multiaddr_check(test_hex(refused_bytes[i]));
+    if (result != KAD_E_MULTIADDR) {
+      fail_msg("%s: %d", refused_bytes[i], result);
+    }
+  }
+}
 
 static void malformed_text_is_refused(void **state) {
   (void)state;
@@ -207,7 +311,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(go_addresses_parse_to_the_same_bytes),
       cmocka_unit_test(go_addresses_format_to_the_same_text),
+      cmocka_unit_test(a_peer_id_ends_a_path),
       cmocka_unit_test(malformed_text_is_refused),
+      cmocka_unit_test(malformed_bytes_are_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
