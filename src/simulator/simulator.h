@@ -8,7 +8,11 @@
  *
  * Links are reliable and ordered, as TCP makes them: what is lost arrives
  * later, by the time that a retransmission takes. A crashed node answers
- * nothing; what is on its way to it is lost. */
+ * nothing; what is on its way to it is lost.
+ *
+ * Unless it is told otherwise the world is kind. kad__simulator_set_faults
+ * makes it disturb links, dials and hosts by chance, and some functions do so
+ * to one of them. */
 #ifndef KAD_SIMULATOR_SIMULATOR_H
 #define KAD_SIMULATOR_SIMULATOR_H
 
@@ -55,6 +59,10 @@ const kad_peer_id *kad__simulator_id(const kad__simulator *s, uint32_t number);
 /* The node is gone, at once and without a word; its peers notice by what they
  * do not hear. */
 void kad__simulator_crash(kad__simulator *s, uint32_t number);
+/* A crashed node lives again, with its identity and address, and no memory of
+ * what was. Otherwise as kad__simulator_add. */
+int kad__simulator_restart(kad__simulator *s, uint32_t number,
+                           const kad__node_config *config, uint32_t contact);
 /* Cuts every link between the nodes below `border` and the others, or heals
  * them: what is sent meanwhile is lost. */
 void kad__simulator_partition(kad__simulator *s, uint32_t border, bool on);
@@ -62,6 +70,47 @@ void kad__simulator_partition(kad__simulator *s, uint32_t border, bool on);
 /* Nobody can dial the node any more, or again: a dial fails after its time, as
  * at a router without a forwarded port. Connections stay. */
 void kad__simulator_firewall(kad__simulator *s, uint32_t number, bool on);
+
+/* ---- trouble ------------------------------------------------------------- */
+
+/* What goes wrong by chance; nothing where it is 0. */
+typedef struct kad__simulator_faults {
+  kad_time jitter; /* what is sent takes up to so much longer */
+  kad_time lag;    /* a host takes up to so long to look at what has come, reads
+                      it in one go, and acts and sends in any order */
+  uint32_t split;  /* of 1000 chunks: the host sends a few bytes only */
+  uint32_t refused;    /* of 1000 dials */
+  uint32_t unanswered; /* of 1000 dials: nobody ever says anything */
+  uint32_t late;   /* of 1000 dials: the dialler speaks before the listener has
+                      accepted, and may be turned away */
+  uint32_t mortal; /* of 1000 links: cut when some bytes, at most `life`, have
+                      crossed */
+  uint64_t life;
+  size_t window; /* bytes of one direction that were sent and not read: who has
+                    as many waits, as for a full socket */
+} kad__simulator_faults;
+
+/* From now on; what is under way, and links that exist, stay as they are. */
+void kad__simulator_set_faults(kad__simulator *s,
+                               const kad__simulator_faults *faults);
+
+/* Links dialled from now on are cut when so many bytes have crossed, in both
+ * directions together; 0: as the faults say. */
+void kad__simulator_next_life(kad__simulator *s, uint64_t bytes);
+
+typedef enum kad__simulator_trouble {
+  KAD__SIMULATOR_CUT,    /* what is under way is lost; each end sees an error in
+                            its own time */
+  KAD__SIMULATOR_DEAFEN, /* one end, or both, hear nothing any more, and are
+                            told nothing */
+  KAD__SIMULATOR_HOLD    /* nothing arrives for up to `time` */
+} kad__simulator_trouble;
+
+/* Does so to any link that has both ends; false when there is none. */
+bool kad__simulator_disturb(kad__simulator *s, kad__simulator_trouble trouble,
+                            kad_time time);
+
+/* ---- running ------------------------------------------------------------- */
 
 /* Starts a request at a node; its events come from kad__simulator_poll. */
 int kad__simulator_start(kad__simulator *s, uint32_t number,
@@ -96,6 +145,8 @@ uint64_t kad__simulator_trace(const kad__simulator *s);
 
 typedef struct kad__simulator_counters {
   uint64_t chunks, bytes, losses, dials;
+  uint64_t arrived; /* of the bytes */
+  uint64_t cuts;    /* of links */
 } kad__simulator_counters;
 
 const kad__simulator_counters *kad__simulator_counters_get(
