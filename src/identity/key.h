@@ -6,12 +6,10 @@
 
 #include "kadmium/key.h"
 
-#define KAD__ED25519_LEN 32
-
 /* One block of memory; the key's protobuf stands at its end. */
 struct kad_public_key {
   kad_allocator allocator;
-  EVP_PKEY *handle;
+  EVP_PKEY *handle; /* NULL: Ed25519, which needs none */
   kad_key_type type;
   kad_peer_id id;
   size_t len;

@@ -19,6 +19,7 @@
 #include "base/bytes.h"
 #include "identity/crypto_random.h"
 #include "identity/der.h"
+#include "identity/ed25519.h"
 #include "identity/key.h"
 
 #define SCALAR_LEN 32

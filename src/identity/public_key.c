@@ -1,4 +1,5 @@
-/* Public keys of the four types, on OpenSSL's EVP.
+/* Public keys of the four types: Ed25519 by ed25519.c, the others on OpenSSL's
+ * EVP.
  *
  * A key is checked in full when it is read, so that verifying only verifies:
  * lengths and DER first (der.h), then OpenSSL checks that a point lies on its
@@ -18,6 +19,7 @@
 #include "base/bytes.h"
 #include "identity/der.h"
 #include "identity/digest.h"
+#include "identity/ed25519.h"
 #include "identity/key.h"
 #include "wire/protobuf.h"
 
@@ -28,29 +30,6 @@
 #define FIELD_DATA 2
 /* Keys whose protobuf is no longer than this are their own PeerId. */
 #define IDENTITY_MAX 42
-
-/* Every encoding of a y coordinate of the eight points of small order, the two
- * that are not reduced included; the top bit, the sign of x, is left out. Such
- * a "key" has signatures that verify for many messages. */
-static const uint8_t small_order[][KAD__ED25519_LEN] = {
-    {0x00},
-    {0x01},
-    {0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4,
-     0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6,
-     0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
-    {0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b,
-     0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39,
-     0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a},
-    {0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
-    {0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
-    {0xee, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
-};
 
 int kad__key_fields(uint64_t *type, kad_bytes *data, kad_bytes in) {
   bool has_type = false;
@@ -148,24 +127,11 @@ static int import_secp256k1(EVP_PKEY **out, kad_bytes data) {
   return import_point(out, curve, data);
 }
 
-static bool is_small_order(const uint8_t point[KAD__ED25519_LEN]) {
-  const size_t last = KAD__ED25519_LEN - 1;
-  for (size_t i = 0; i < KAD__COUNT(small_order); i++) {
-    if (memcmp(point, small_order[i], last) == 0 &&
-        (point[last] & 0x7f) == small_order[i][last]) {
-      return true;
-    }
-  }
-  return false;
-}
-
-static int import_ed25519(EVP_PKEY **out, kad_bytes data) {
-  if (data.len != KAD__ED25519_LEN || is_small_order(data.data)) {
-    return KAD_E_KEY;
-  }
-  *out =
-      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, data.data, data.len);
-  return *out == NULL ? openssl_error(KAD_E_CRYPTO) : 0;
+/* Nothing is imported: ed25519.c takes the point as it is. */
+static int check_ed25519(kad_bytes data) {
+  bool good =
+      data.len == KAD__ED25519_LEN && !kad__ed25519_is_small_order(data.data);
+  return good ? 0 : KAD_E_KEY;
 }
 
 static int import_data(EVP_PKEY **out, uint64_t type, kad_bytes data) {
@@ -173,7 +139,7 @@ static int import_data(EVP_PKEY **out, uint64_t type, kad_bytes data) {
     case KAD_KEY_RSA:
       return import_rsa(out, data);
     case KAD_KEY_ED25519:
-      return import_ed25519(out, data);
+      return check_ed25519(data);
     case KAD_KEY_SECP256K1:
       return import_secp256k1(out, data);
     case KAD_KEY_ECDSA:
@@ -266,27 +232,21 @@ void kad_public_key_peer_id(const kad_public_key *key, kad_peer_id *out) {
 }
 
 static bool signature_len_fits(const kad_public_key *key, size_t len) {
-  switch (key->type) {
-    case KAD_KEY_RSA:
-      return len == (size_t)EVP_PKEY_get_size(key->handle);
-    case KAD_KEY_ED25519:
-      return len == KAD_SIGNATURE_LEN;
-    default:
-      return len <= ECDSA_SIGNATURE_MAX;
-  }
+  return key->type == KAD_KEY_RSA
+             ? len == (size_t)EVP_PKEY_get_size(key->handle)
+             : len <= ECDSA_SIGNATURE_MAX;
 }
 
-int kad_public_key_verify(const kad_public_key *key, kad_bytes message,
-                          kad_bytes signature) {
+static int verify_imported(const kad_public_key *key, kad_bytes message,
+                           kad_bytes signature) {
   if (!signature_len_fits(key, signature.len)) {
     return KAD_E_SIGNATURE;
   }
   ERR_set_mark();
   EVP_MD_CTX *context = EVP_MD_CTX_new();
-  const char *digest = key->type == KAD_KEY_ED25519 ? NULL : "SHA256";
   int result = KAD_E_NO_MEMORY;
   if (context != NULL &&
-      EVP_DigestVerifyInit_ex(context, NULL, digest, NULL, NULL, key->handle,
+      EVP_DigestVerifyInit_ex(context, NULL, "SHA256", NULL, NULL, key->handle,
                               NULL) == 1) {
     result = EVP_DigestVerify(context, signature.data, signature.len,
                               message.data, message.len) == 1
@@ -296,4 +256,20 @@ int kad_public_key_verify(const kad_public_key *key, kad_bytes message,
   EVP_MD_CTX_free(context);
   ERR_pop_to_mark();
   return result;
+}
+
+/* The point is what the protobuf ends in. */
+static int verify_ed25519(const kad_public_key *key, kad_bytes message,
+                          kad_bytes signature) {
+  return signature.len == KAD__ED25519_SIGNATURE_LEN
+             ? kad__ed25519_verify(key->bytes + key->len - KAD__ED25519_LEN,
+                                   signature.data, message)
+             : KAD_E_SIGNATURE;
+}
+
+int kad_public_key_verify(const kad_public_key *key, kad_bytes message,
+                          kad_bytes signature) {
+  return key->type == KAD_KEY_ED25519
+             ? verify_ed25519(key, message, signature)
+             : verify_imported(key, message, signature);
 }

@@ -27,7 +27,7 @@ CRYPTO = re.compile(
     # TLS between memory and memory: a BIO of our own, nobody else's.
     r"|^(SSL_\w+|TLS_method|BIO_(new|meth_\w+|[gs]et_data|set_init|"
     r"(set|clear)_flags))$"
-    r"|^crypto_stream_xsalsa20_xor_ic$")
+    r"|^crypto_(stream_xsalsa20_xor_ic|sign_ed25519_verify_detached)$")
 CRYPTO_FOLDERS = {"identity", "connection"}
 # A sanitized build adds its own, under these names.
 COMPILER = re.compile(r"^(__(asan|ubsan|sanitizer|tsan|lsan|odr_asan)\w*|_GLOBAL_OFFSET_TABLE_)")
