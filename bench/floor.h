@@ -7,8 +7,10 @@
 
 /* CPU time per connection of one side's cryptography in a Noise XX handshake:
  * one X25519 key made, three secrets derived, one Ed25519 signature verified,
- * transcript and key derivation hashed. Mean of `rounds`, in nanoseconds. */
-double bench_floor_handshake(uint32_t rounds);
+ * transcript and key derivation hashed. With `own_verify` the signature is
+ * verified as the node does, which may be faster than OpenSSL. Mean of
+ * `rounds`, in nanoseconds. */
+double bench_floor_handshake(uint32_t rounds, bool own_verify);
 
 /* CPU time of ChaCha20-Poly1305 over so many bytes, in Noise's longest frames,
  * and nothing else. In nanoseconds. */
