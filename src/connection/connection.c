@@ -76,14 +76,19 @@ static int open_yamux(kad__connection *c, kad_time now) {
   return 0;
 }
 
-/* Sends our part of a negotiation: all that a listener can say unasked, or a
- * dialer's proposal. */
+/* Sends a dialer's proposal. A listener waits for it, as rust-libp2p and
+ * js-libp2p do, so that its own header travels with the answer; only in a
+ * private network it speaks at once, since from its first bytes the dialer sees
+ * whether both have the same key. */
 static int begin_negotiation(kad__connection *c,
                              const kad__protocol_names *names,
                              kad__buffer *out) {
   kad__multistream_init(&c->negotiation, c->dialer);
   if (c->dialer) {
     return kad__multistream_start(&c->negotiation, names, out, c->allocator);
+  }
+  if (c->pnet == NULL) {
+    return 0;
   }
   kad_bytes none = {0};
   return kad__multistream_read(&c->negotiation, names, &none, out,
