@@ -185,7 +185,8 @@ typedef enum kad_event_type {
   KAD_EVENT_STREAM_WRITABLE, /**< there is room again */
   KAD_EVENT_STREAM_TIMEOUT,  /**< count: kad_stream_side whose time is over */
   KAD_EVENT_STREAM_ENDED,    /**< error, code: it is dead; close it */
-  KAD_EVENT_LISTEN_CLOSED    /**< addresses: as it was asked for */
+  KAD_EVENT_LISTEN_CLOSED    /**< addresses: as it was asked for; error: why, 0:
+                                we were asked to */
 } kad_event_type;
 
 /** A stream of your own protocol, see stream.h. */

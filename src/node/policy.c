@@ -25,12 +25,15 @@ static kad__scope lowest_of(kad__scope so_far, const kad_bytes *list,
   return so_far;
 }
 
-/* A listener on port 0 is as good a sign as any other. */
+/* A listener on port 0 is as good a sign as any other. One without an IP, of a
+ * transport of the owner's, tells nothing of the rest. */
 static kad__scope scope_of_listener(kad_bytes address) {
   kad_multiaddr_part part = {.protocol = KAD_MULTIADDR_IP4};
   kad_bytes rest = address;
   static const uint8_t nothing[16] = {0};
-  if (kad_multiaddr_next(&rest, &part) != 1 || part.value.len > 16 ||
+  if (kad_multiaddr_next(&rest, &part) != 1 ||
+      (part.protocol != KAD_MULTIADDR_IP4 &&
+       part.protocol != KAD_MULTIADDR_IP6) ||
       memcmp(part.value.data, nothing, part.value.len) == 0) {
     return KAD__SCOPE_PUBLIC;
   }

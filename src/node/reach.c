@@ -126,9 +126,20 @@ static kad__candidate_address *add(kad__node *node, kad_bytes address,
   return c;
 }
 
+/* The IP part of an address, component and all; empty when it has none. */
+static kad_bytes ip_prefix(kad_bytes address) {
+  kad_multiaddr_part part;
+  kad_bytes rest = address;
+  bool is_ip = kad_multiaddr_next(&rest, &part) == 1 &&
+               (part.protocol == KAD_MULTIADDR_IP4 ||
+                part.protocol == KAD_MULTIADDR_IP6);
+  return kad__bytes(address.data, is_ip ? address.len - rest.len : 0);
+}
+
+/* What has no IP no server can dial. */
 static void observe(kad__node *node, kad_bytes address, kad_time now) {
   if (kad__address_scope(address) != KAD__SCOPE_PUBLIC ||
-      kad__address_useless(address)) {
+      ip_prefix(address).len == 0 || kad__address_useless(address)) {
     return;
   }
   kad__candidate_address *c = find(node, address);
@@ -266,16 +277,6 @@ void kad__node_set_mapped(kad__node *node, kad_bytes list, kad_time now) {
 }
 
 /* ---- what a single peer says --------------------------------------------- */
-
-/* The IP part of an address, component and all; empty when it has none. */
-static kad_bytes ip_prefix(kad_bytes address) {
-  kad_multiaddr_part part;
-  kad_bytes rest = address;
-  bool is_ip = kad_multiaddr_next(&rest, &part) == 1 &&
-               (part.protocol == KAD_MULTIADDR_IP4 ||
-                part.protocol == KAD_MULTIADDR_IP6);
-  return kad__bytes(address.data, is_ip ? address.len - rest.len : 0);
-}
 
 /* Somebody new is there to be asked: connections may not last until it is time.
  */

@@ -87,6 +87,9 @@ static kad__scope scope_part(const kad_multiaddr_part *part) {
     case KAD_MULTIADDR_DNS6:
     case KAD_MULTIADDR_DNSADDR:
       return scope_name(part->value);
+    case KAD_MULTIADDR_UNIX:
+    case KAD_MULTIADDR_MEMORY:
+      return KAD__SCOPE_LOOPBACK;
     default:
       return KAD__SCOPE_PUBLIC;
   }

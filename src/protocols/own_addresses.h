@@ -12,7 +12,7 @@
 
 /* Ordered: an address is of use to a peer of the same or a lower scope. */
 typedef enum kad__scope {
-  KAD__SCOPE_LOOPBACK, /* 127/8, ::1 */
+  KAD__SCOPE_LOOPBACK, /* 127/8, ::1, what does not leave the machine */
   KAD__SCOPE_PRIVATE,  /* RFC 1918, 6598, link-local, unique local, .local */
   KAD__SCOPE_PUBLIC    /* everything else, names included */
 } kad__scope;

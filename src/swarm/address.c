@@ -19,7 +19,8 @@ static void split_peer(kad__address_info *out, kad_bytes address) {
   }
 }
 
-/* Is `rest` /ip4|ip6/../tcp/.. and nothing else? */
+/* Reads the IP and the port that `rest` begins with; is it /ip4|ip6/../tcp/..
+ * and nothing else? */
 static bool read_tcp(kad__address_info *out, kad_bytes rest) {
   kad_multiaddr_part part;
   if (kad_multiaddr_next(&rest, &part) != 1) {
@@ -36,11 +37,12 @@ static bool read_tcp(kad__address_info *out, kad_bytes rest) {
   }
   out->ip = part.value;
   if (kad_multiaddr_next(&rest, &part) != 1 ||
-      part.protocol != KAD_MULTIADDR_TCP || rest.len != 0) {
+      (part.protocol != KAD_MULTIADDR_TCP &&
+       part.protocol != KAD_MULTIADDR_UDP)) {
     return false;
   }
   out->port = kad__load16(part.value.data);
-  return true;
+  return part.protocol == KAD_MULTIADDR_TCP && rest.len == 0;
 }
 
 void kad__address_read(kad__address_info *out, kad_bytes address) {

@@ -88,9 +88,14 @@ static int start_upgrade(kad__channel *c, kad_bytes local, bool dialer,
   return result;
 }
 
+static uint8_t transport_of(const kad__swarm *s, kad__id listener) {
+  const kad__listener *l =
+      kad__ids_find(&s->ids, listener, KAD__OBJECT_LISTENER);
+  return l == NULL ? 0 : l->transport;
+}
+
 int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
                         kad_bytes remote, kad_bytes local, kad_time now) {
-  (void)listener;
   kad__swarm_set_now(s, now);
   if (!kad__gate_accept(s, local, remote)) {
     return KAD_E_GATED;
@@ -109,6 +114,7 @@ int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
   }
   c->inbound = true;
   c->origin = origin;
+  c->transport = transport_of(s, listener);
   result = start_upgrade(c, local, false, NULL);
   if (result < 0) {
     s->pending_inbound--;
@@ -129,6 +135,7 @@ int kad__channel_dial(kad__dial *d, uint8_t index) {
   }
   candidate->state = KAD__CANDIDATE_OPENING;
   c->candidate = index;
+  c->transport = candidate->transport;
   c->dial = d;
   kad__list_append(&d->channels, &c->group);
   d->opening++;

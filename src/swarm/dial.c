@@ -142,8 +142,8 @@ static int grow(kad__dial *d) {
   return 0;
 }
 
-static int add_candidate(kad__dial *d, kad_bytes address,
-                         size_t transport_len) {
+static int add_candidate(kad__dial *d, kad_bytes address, size_t transport_len,
+                         uint8_t transport) {
   if (have(d, address)) {
     return 0;
   }
@@ -160,14 +160,16 @@ static int add_candidate(kad__dial *d, kad_bytes address,
   d->candidates[d->count++] =
       (kad__candidate){.address = copy,
                        .len = (uint16_t)address.len,
-                       .transport_len = (uint16_t)transport_len};
+                       .transport_len = (uint16_t)transport_len,
+                       .transport = transport};
   return 0;
 }
 
 /* Would a channel to this address be of any use? */
-static int check_tcp(const kad__dial *d, const kad__address_info *info) {
+static int check_use(const kad__dial *d, const kad__address_info *info) {
   kad__swarm *s = d->swarm;
-  if (info->port == 0 || kad__ip_is_unspecified(info->ip)) {
+  if ((info->kind == KAD__ADDRESS_TCP && info->port == 0) ||
+      (info->ip.len != 0 && kad__ip_is_unspecified(info->ip))) {
     return KAD_E_NO_ADDRESS;
   }
   if (d->is_explicit || d->peer == NULL) {
@@ -189,9 +191,10 @@ static int check_tcp(const kad__dial *d, const kad__address_info *info) {
   return 0;
 }
 
-static int add_tcp(kad__dial *d, kad_bytes address,
-                   const kad__address_info *info, uint8_t depth) {
-  int result = check_tcp(d, info);
+static int add_channel(kad__dial *d, kad_bytes address,
+                       const kad__address_info *info, uint8_t transport,
+                       uint8_t depth) {
+  int result = check_use(d, info);
   if (result == 0 &&
       !kad__gate_dial_address(d->swarm, &d->name, info->transport)) {
     result = KAD_E_GATED;
@@ -205,7 +208,7 @@ static int add_tcp(kad__dial *d, kad_bytes address,
   if (d->peer != NULL) {
     address = info->transport;
   }
-  result = add_candidate(d, address, info->transport.len);
+  result = add_candidate(d, address, info->transport.len, transport);
   d->resolved = (uint8_t)(d->resolved + (result == 0 && depth != 0));
   return result;
 }
@@ -223,25 +226,26 @@ static int check_name(const kad__dial *d, kad_bytes peer) {
   return other ? KAD_E_PEER_MISMATCH : 0;
 }
 
+static int add_any(kad__dial *d, kad_bytes address,
+                   const kad__address_info *info, uint8_t depth) {
+  uint8_t transport = 0;
+  if (info->kind == KAD__ADDRESS_BAD) {
+    return KAD_E_MULTIADDR;
+  }
+  if (kad__transport_choose(&transport, d->swarm, info, true)) {
+    return add_channel(d, address, info, transport, depth);
+  }
+  return info->kind == KAD__ADDRESS_NAME
+             ? kad__dns_start(d, address, info, depth)
+             : KAD_E_NO_ADDRESS;
+}
+
 int kad__dial_add(kad__dial *d, kad_bytes address, uint8_t depth) {
   kad__address_info info;
   kad__address_read(&info, address);
   int result = check_name(d, info.peer);
   if (result == 0) {
-    switch (info.kind) {
-      case KAD__ADDRESS_TCP:
-        result = add_tcp(d, address, &info, depth);
-        break;
-      case KAD__ADDRESS_NAME:
-        result = kad__dns_start(d, address, &info, depth);
-        break;
-      case KAD__ADDRESS_OTHER:
-        result = KAD_E_NO_ADDRESS;
-        break;
-      case KAD__ADDRESS_BAD:
-        result = KAD_E_MULTIADDR;
-        break;
-    }
+    result = add_any(d, address, &info, depth);
   }
   if (result < 0) {
     note_skipped(d, result);

@@ -24,23 +24,13 @@ static kad__resolve_query query_of(kad_multiaddr_protocol protocol) {
   }
 }
 
-/* Only names that lead to a TCP port are worth a look-up. */
-static bool leads_to_tcp(kad_bytes suffix) {
-  kad_multiaddr_part part;
-  if (kad_multiaddr_next(&suffix, &part) != 1 ||
-      part.protocol != KAD_MULTIADDR_TCP) {
-    return false;
-  }
-  return suffix.len == 0 ||
-         (kad_multiaddr_next(&suffix, &part) == 1 &&
-          part.protocol == KAD_MULTIADDR_P2P && suffix.len == 0);
-}
-
+/* Only names that lead to what we can dial are worth a look-up. */
 static int check(const kad__dial *d, const kad__address_info *info,
                  uint8_t depth) {
   bool txt = info->name.protocol == KAD_MULTIADDR_DNSADDR;
   kad_bytes name = info->name.value;
-  if (!txt && !leads_to_tcp(info->suffix)) {
+  uint8_t transport = 0;
+  if (!txt && !kad__transport_resolvable(&transport, d->swarm, info)) {
     return KAD_E_NO_ADDRESS;
   }
   if (name.len == 0 || name.len > NAME_MAX ||

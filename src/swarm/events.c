@@ -192,6 +192,7 @@ bool kad__swarm_poll_event(kad__swarm *s, kad__swarm_event *out) {
 static void ask_channel(kad__source *source, kad__world_action *out) {
   const kad__channel *c = KAD__CONTAINER(source, kad__channel, action);
   out->id = c->id;
+  out->transport = c->transport;
   switch (take_bit(source)) {
     case KAD__CHANNEL_DIAL:
       out->type = KAD__WORLD_DIAL;
@@ -214,6 +215,7 @@ static void ask_listener(kad__source *source, kad__world_action *out) {
   kad__list_unlink(&source->link);
   out->type = l->ended ? KAD__WORLD_UNLISTEN : KAD__WORLD_LISTEN;
   out->id = l->id;
+  out->transport = l->transport;
   out->address = l->address;
 }
 

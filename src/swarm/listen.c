@@ -47,12 +47,15 @@ int kad__swarm_listen(kad__swarm *s, kad_bytes address) {
   if (info.kind == KAD__ADDRESS_BAD) {
     return KAD_E_MULTIADDR;
   }
-  if (info.kind != KAD__ADDRESS_TCP || info.peer.len != 0) {
+  uint8_t transport = 0;
+  if (info.peer.len != 0 ||
+      !kad__transport_choose(&transport, s, &info, false)) {
     return KAD_E_UNSUPPORTED;
   }
   kad__listener *l = NULL;
   int result = listener_new(&l, s, address);
   if (result == 0) {
+    l->transport = transport;
     kad__swarm_ask(s, &l->action, 1);
   }
   return result;
@@ -121,8 +124,8 @@ bool kad__swarm_unlisten(kad__swarm *s, kad_bytes address) {
 /* Fills in the listener's next event; true when there are more. */
 bool kad__listener_next(kad__listener *l, kad__swarm_event *out) {
   if (l->ended) {
-    out->type =
-        l->error == 0 ? KAD__SWARM_LISTEN_CLOSED : KAD__SWARM_LISTEN_FAILED;
+    out->type = l->error == 0 || l->bound_len != 0 ? KAD__SWARM_LISTEN_CLOSED
+                                                   : KAD__SWARM_LISTEN_FAILED;
     out->address = l->address;
     out->error = l->error;
     return false;

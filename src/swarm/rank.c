@@ -1,7 +1,9 @@
 /* The order of go-libp2p's dial ranker, for TCP: private and public addresses
  * start side by side; within each group IPv6 comes before IPv4 and low ports
  * before high ones, the first IPv4 address is second ("happy eyeballs"), and
- * every later one waits its turn, longer when it is far away. */
+ * every later one waits its turn, longer when it is far away. Addresses without
+ * an IP, of the owner's transports, are tried before all others: how far away
+ * they are nobody knows, and most are of this machine. */
 #include "swarm/swarm_internal.h"
 
 #define DELAY_PUBLIC (250 * KAD_MILLISECOND)
@@ -15,6 +17,7 @@ static void score(kad__candidate *c, uint8_t index) {
   uint64_t value = info.port + (info.ip.len == 4 ? SCORE_IP4 : 0);
   c->score = value << 8 | index;
   c->is_private = kad__ip_is_private(info.ip);
+  c->has_ip = info.ip.len != 0;
 }
 
 static bool is_ip4(const kad__candidate *c) {
@@ -27,7 +30,7 @@ static kad__candidate *next_best(kad__dial *d, bool is_private,
   kad__candidate *best = NULL;
   for (size_t i = 0; i < d->count; i++) {
     kad__candidate *c = &d->candidates[i];
-    if (c->is_private == is_private && (!only_ip4 || is_ip4(c)) &&
+    if (c->has_ip && c->is_private == is_private && (!only_ip4 || is_ip4(c)) &&
         (after == NULL || c->score > after->score) &&
         (best == NULL || c->score < best->score)) {
       best = c;

@@ -27,6 +27,16 @@ typedef struct kad__stream kad__stream;
  * stale one is simply unknown. */
 typedef uint64_t kad__id;
 
+/* Transports that the world has beside its own TCP. */
+typedef struct kad__swarm_transports {
+  /* The number, from 1, of the one that dials or listens on an address, which
+   * is valid and without a trailing /p2p; 0: none of them. NULL: there are
+   * none. */
+  uint8_t (*choose)(void *user, kad_bytes address, bool to_dial);
+  const char *(*name)(void *user, uint8_t number); /* lives as long as we */
+  void *user;
+} kad__swarm_transports;
+
 typedef struct kad__swarm_config {
   const kad_allocator *allocator;
   const kad_key_pair *identity; /* borrowed, outlives the swarm */
@@ -56,6 +66,7 @@ typedef struct kad__swarm_config {
   kad_time grace_period;   /* 1 min */
   kad_time silence_period; /* 10 s */
   kad_gater gater;         /* what its functions need is borrowed */
+  kad__swarm_transports transports;
 } kad__swarm_config;
 
 void kad__swarm_config_default(kad__swarm_config *config);
@@ -82,8 +93,14 @@ void kad__swarm_unhandle(kad__swarm *s, kad_bytes protocol);
 uint32_t kad__swarm_tag_of(const kad__swarm *s, kad_bytes protocol);
 kad__protocol_names kad__swarm_protocols(const kad__swarm *s);
 
-/* Starts to listen on a multiaddr (/ip4|ip6/../tcp/..). The outcome is an
- * event. KAD_E_UNSUPPORTED: nothing that we can listen on. */
+/* The name of the transport that would dial, or listen on, an address; NULL:
+ * none. Of a name it is that of what it leads to. */
+const char *kad__swarm_transport_for(const kad__swarm *s, kad_bytes address,
+                                     bool to_dial);
+
+/* Starts to listen on a multiaddr (/ip4|ip6/../tcp/.., or what the owner's
+ * transports take). The outcome is an event. KAD_E_UNSUPPORTED: nothing that we
+ * can listen on. */
 int kad__swarm_listen(kad__swarm *s, kad_bytes address);
 /* Ends the listener that was asked for at `address`, or is bound to it. Its
  * connections stay; LISTEN_CLOSED follows. False: there is none. */
@@ -136,6 +153,7 @@ typedef struct kad__connection_info {
   kad_bytes public_key; /* the peer's, protobuf; borrowed */
   kad_time opened;
   size_t streams;
+  const char *transport;
   kad__security_protocol security;
   bool early_muxer;
   kad_time round_trip; /* 0: not measured */
@@ -154,7 +172,8 @@ const kad_swarm_counters *kad__swarm_counters_get(const kad__swarm *s);
 typedef enum kad__swarm_event_type {
   KAD__SWARM_LISTENING,       /* address */
   KAD__SWARM_LISTEN_FAILED,   /* address, error */
-  KAD__SWARM_LISTEN_CLOSED,   /* address: as it was asked for */
+  KAD__SWARM_LISTEN_CLOSED,   /* address: as it was asked for; error 0: we
+                                 were asked to */
   KAD__SWARM_CONNECTED,       /* connection, peer, dial, inbound, first */
   KAD__SWARM_DISCONNECTED,    /* connection, peer, error, last; error 0: we
                                  closed it, being asked to or it being idle */
@@ -244,7 +263,7 @@ void kad__stream_reset(kad__stream *stream, uint32_t code);
 typedef enum kad__world_action_type {
   KAD__WORLD_LISTEN,   /* id, address */
   KAD__WORLD_UNLISTEN, /* id */
-  KAD__WORLD_DIAL,     /* id, address: /ip4|ip6/../tcp/.. */
+  KAD__WORLD_DIAL,     /* id, address: without /p2p */
   KAD__WORLD_CLOSE,    /* id: after what was pulled has been written */
   KAD__WORLD_PAUSE,    /* id: stop reading */
   KAD__WORLD_RESUME,   /* id: read again */
@@ -264,13 +283,14 @@ typedef struct kad__world_action {
   kad__id id;
   kad_bytes address; /* borrowed until the next poll */
   kad_bytes name;    /* no NUL */
+  uint8_t transport; /* of a listener or channel: 0: TCP, or whose it is */
 } kad__world_action;
 
 bool kad__swarm_poll_action(kad__swarm *s, kad__world_action *out);
 
 /* Listening succeeded on `addresses` (a list of wire/addresses.h; ports filled
- * in, wildcards expanded to the interfaces), or failed. May be said again when
- * the interfaces change. */
+ * in, wildcards expanded to the interfaces), or failed, at once or later. May
+ * be said again when the interfaces change. */
 void kad__swarm_listening(kad__swarm *s, kad__id listener, kad_bytes addresses,
                           kad_time now);
 void kad__swarm_listen_failed(kad__swarm *s, kad__id listener, int error);

@@ -172,6 +172,7 @@ struct kad__channel {
   int error;
   uint8_t state;
   uint8_t candidate; /* index in its dial */
+  uint8_t transport; /* 0: TCP, otherwise a number of the owner's */
   bool inbound;
   bool was_open;
   bool pulled; /* named by next_output, not yet pulled dry */
@@ -214,6 +215,7 @@ typedef struct kad__listener {
   size_t bound_len;
   size_t told; /* bytes of `bound` whose LISTENING event was polled */
   int error;
+  uint8_t transport; /* as a channel's */
   bool ended;
 } kad__listener;
 
@@ -228,6 +230,8 @@ typedef struct kad__candidate {
   uint16_t len;
   uint16_t transport_len; /* without /p2p */
   uint8_t state;
+  uint8_t transport; /* 0: TCP, otherwise a number of the owner's */
+  bool has_ip;
   bool is_private;
   int error;      /* why it failed */
   kad_time delay; /* from the start of the dial */
@@ -350,7 +354,7 @@ void kad__source_cancel(kad__source *source);
 typedef enum kad__address_kind {
   KAD__ADDRESS_TCP,   /* /ip4|ip6/../tcp/.., perhaps with a zone and /p2p */
   KAD__ADDRESS_NAME,  /* begins with /dns, /dns4, /dns6 or /dnsaddr */
-  KAD__ADDRESS_OTHER, /* valid, but not for us */
+  KAD__ADDRESS_OTHER, /* valid, for the owner's transports at best */
   KAD__ADDRESS_BAD    /* not a valid multiaddr */
 } kad__address_kind;
 
@@ -358,8 +362,8 @@ typedef struct kad__address_info {
   kad__address_kind kind;
   kad_bytes transport;     /* the address without a trailing /p2p */
   kad_bytes peer;          /* the trailing /p2p's id; empty: none */
-  kad_bytes ip;            /* TCP: 4 or 16 bytes */
-  uint16_t port;           /* TCP */
+  kad_bytes ip;            /* that it begins with: 4 or 16 bytes; or empty */
+  uint16_t port;           /* of TCP or UDP on it */
   kad_multiaddr_part name; /* NAME: the first component */
   kad_bytes suffix;        /* NAME: what follows it */
 } kad__address_info;
@@ -373,6 +377,17 @@ bool kad__ip_is_unspecified(kad_bytes ip);
 bool kad__ip_is_link_local6(kad_bytes ip);
 /* An IPv6 address that is reached through the network at large. */
 bool kad__ip_is_public6(kad_bytes ip);
+
+/* ---- transport.c -------------------------------------------------------- */
+
+/* Which transport carries the address: the owner's are asked first, then it is
+ * our own TCP's, number 0, if it can. False: none does. */
+bool kad__transport_choose(uint8_t *out, const kad__swarm *s,
+                           const kad__address_info *info, bool to_dial);
+/* Would one dial what a name other than a dnsaddr's leads to? */
+bool kad__transport_resolvable(uint8_t *out, const kad__swarm *s,
+                               const kad__address_info *info);
+const char *kad__transport_name(const kad__swarm *s, uint8_t number);
 
 /* ---- rank.c ------------------------------------------------------------- */
 

@@ -24,6 +24,8 @@ static void knows_scopes(void **state) {
       {"/ip6/::1/tcp/1", KAD__SCOPE_LOOPBACK},
       {"/ip6/::ffff:127.0.0.1/tcp/1", KAD__SCOPE_LOOPBACK},
       {"/dns4/localhost/tcp/1", KAD__SCOPE_LOOPBACK},
+      {"/unix/run/socket", KAD__SCOPE_LOOPBACK},
+      {"/memory/1", KAD__SCOPE_LOOPBACK},
       {"/dns4/a.LocalHost/tcp/1", KAD__SCOPE_LOOPBACK},
       {"/ip4/10.0.0.1/tcp/1", KAD__SCOPE_PRIVATE},
       {"/ip4/172.16.0.1/tcp/1", KAD__SCOPE_PRIVATE},
