@@ -89,4 +89,8 @@ void kad__node_status(const kad__node *node, kad_node_status *out);
 bool kad__node_next_peer(const kad__node *node, uint64_t *cursor,
                          kad_peer_id *out);
 
+/* For tests: walks every invariant, those of the swarm and the DHT included.
+ * NULL when all hold, else the first that does not. */
+const char *kad__node_check(const kad__node *node);
+
 #endif
