@@ -1,19 +1,14 @@
-/* TCP channels and listeners. A channel lives in the map by its id until the
+/* TCP channels. A channel lives in the map by its id until the
  * swarm or the socket ends it; then its handle closes, and its memory goes when
  * libuv is done with it. */
-#include <stdlib.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
-#include "runtime/address.h"
 #include "runtime/system.h"
 #include "runtime/world.h"
-#include "wire/addresses.h"
 
-#define BACKLOG 1024
 /* How long a socket that is to be closed may still take what was written. */
 #define LINGER_MS 5000
-/* Interfaces of one machine that a wildcard is expanded to. */
-#define EXPANDED_MAX 32
 
 typedef struct channel {
   uv_tcp_t tcp; /* first: a handle is its channel */
@@ -31,18 +26,6 @@ typedef struct pending_write {
   channel *channel;
   uint8_t bytes[];
 } pending_write;
-
-typedef struct listener {
-  uv_tcp_t tcp;     /* first: a handle is its listener */
-  uv_tcp_t refusal; /* takes what there is no memory for */
-  kad__map_node node;
-  kad__id id;
-  kad__world *world;
-  bool mapped;
-  bool refusing;
-  bool refuse_next; /* one more waits for `refusal` */
-  bool closed;
-} listener;
 
 static kad__swarm *swarm_of(kad__world *world) {
   return kad__node_swarm(world->node);
@@ -293,6 +276,27 @@ static void on_connected(uv_connect_t *request, int status) {
   }
 }
 
+/* The system's word for "no port is left to call from", which passes, and for
+ * "no address of ours can call there", which does not. A datagram socket that
+ * calls the same address wants the latter alone. */
+static bool has_address_for(const kad__sockaddr *to) {
+  bool six = to->any.sa_family == AF_INET6;
+  int fd = socket(to->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  bool has = fd >= 0 && connect(fd, &to->any,
+                                six ? sizeof(to->ip6) : sizeof(to->ip4)) == 0;
+  if (fd >= 0) {
+    close(fd);
+  }
+  return has;
+}
+
+static int connect_error(int uv_error, const kad__sockaddr *to) {
+  if (uv_error == UV_EADDRNOTAVAIL && has_address_for(to)) {
+    return KAD_E_LIMIT;
+  }
+  return kad__world_error(uv_error);
+}
+
 static int start_dial(channel *c, kad__id id, kad_bytes address) {
   kad__sockaddr to;
   int error = kad__address_to(&to, address);
@@ -308,8 +312,8 @@ static int start_dial(channel *c, kad__id id, kad_bytes address) {
   if (error < 0) {
     return error;
   }
-  return kad__world_error(
-      uv_tcp_connect(c->connect, &c->tcp, &to.any, on_connected));
+  return connect_error(
+      uv_tcp_connect(c->connect, &c->tcp, &to.any, on_connected), &to);
 }
 
 void kad__socket_dial(kad__world *world, kad__id id, kad_bytes address) {
@@ -324,194 +328,48 @@ void kad__socket_dial(kad__world *world, kad__id id, kad_bytes address) {
   kad__swarm_dial_failed(swarm_of(world), id, error, kad__system_now());
 }
 
-/* ---- listening ----------------------------------------------------------- */
+/* ---- accepting ----------------------------------------------------------- */
 
-static void accept_one(listener *l, channel *c) {
-  if (uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&c->tcp) != 0) {
-    destroy(c);
-    return;
-  }
+static int enroll(channel *c, kad__id listener, const kad__sockaddr *from) {
   uint8_t remote[KAD__SOCKET_ADDRESS_MAX];
   uint8_t local[KAD__SOCKET_ADDRESS_MAX];
-  size_t remote_len = socket_address(remote, &c->tcp, uv_tcp_getpeername);
+  size_t remote_len = kad__address_from(remote, from);
   size_t local_len = socket_address(local, &c->tcp, uv_tcp_getsockname);
   kad__id id = 0;
-  kad__swarm *swarm = swarm_of(l->world);
-  if (remote_len == 0 ||
-      kad__swarm_accepted(swarm, &id, l->id, kad__bytes(remote, remote_len),
-                          kad__bytes(local, local_len),
-                          kad__system_now()) < 0) {
-    destroy(c);
-    return;
+  kad__swarm *swarm = swarm_of(c->world);
+  if (remote_len == 0) {
+    return KAD_E_UNSUPPORTED;
   }
-  if (map_channel(c, id) < 0) {
-    destroy(c);
-    kad__swarm_closed(swarm, id, KAD_E_NO_MEMORY, kad__system_now());
-    return;
-  }
-  start_reading(c);
-}
-
-static void on_connection(uv_stream_t *stream, int status);
-
-static void on_refused(uv_handle_t *handle) {
-  listener *l = handle->data;
-  l->refusing = false;
-  if (l->closed) {
-    kad__release(&l->world->allocator, l);
-  } else if (l->refuse_next && !uv_is_closing((uv_handle_t *)&l->tcp)) {
-    l->refuse_next = false;
-    on_connection((uv_stream_t *)&l->tcp, 0);
-  }
-}
-
-/* A connection that nobody takes would stop libuv from listening. */
-static void refuse(listener *l) {
-  if (l->refusing) {
-    l->refuse_next = true;
-    return;
-  }
-  l->refusing = true;
-  uv_tcp_init(&l->world->loop, &l->refusal);
-  l->refusal.data = l;
-  (void)uv_accept((uv_stream_t *)&l->tcp, (uv_stream_t *)&l->refusal);
-  uv_close((uv_handle_t *)&l->refusal, on_refused);
-}
-
-static void on_connection(uv_stream_t *stream, int status) {
-  listener *l = (listener *)stream;
-  if (status < 0) {
-    return; /* out of descriptors: libuv has accepted and closed it */
-  }
-  channel *c = new_channel(l->world);
-  if (c == NULL) {
-    refuse(l);
-    return;
-  }
-  accept_one(l, c);
-}
-
-static void on_listener_closed(uv_handle_t *handle) {
-  listener *l = (listener *)handle;
-  kad_allocator allocator = l->world->allocator;
-  l->closed = true;
-  if (!l->refusing) {
-    kad__release(&allocator, l);
-  }
-}
-
-static void destroy_listener(listener *l) {
-  if (l->mapped) {
-    kad__map_remove(&l->world->listeners, &l->node);
-    l->mapped = false;
-  }
-  if (!uv_is_closing((uv_handle_t *)&l->tcp)) {
-    uv_close((uv_handle_t *)&l->tcp, on_listener_closed);
-  }
-}
-
-void kad__socket_unlisten(kad__world *world, kad__id id) {
-  kad__map_node *node = kad__map_find(&world->listeners, id_key(&id));
-  if (node != NULL) {
-    destroy_listener(KAD__CONTAINER(node, listener, node));
-  }
-}
-
-static int bind_listener(listener *l, kad_bytes address) {
-  kad__sockaddr at;
-  int error = kad__address_to(&at, address);
+  int error =
+      kad__swarm_accepted(swarm, &id, listener, kad__bytes(remote, remote_len),
+                          kad__bytes(local, local_len), kad__system_now());
   if (error < 0) {
     return error;
   }
-  /* IPv6 alone, so that both wildcards can share a port. */
-  unsigned flags = at.any.sa_family == AF_INET6 ? UV_TCP_IPV6ONLY : 0;
-  error = uv_tcp_bind(&l->tcp, &at.any, flags);
-  if (error == 0) {
-    error = uv_listen((uv_stream_t *)&l->tcp, BACKLOG, on_connection);
-  }
-  return kad__world_error(error);
-}
-
-/* One of this machine's addresses, with the port that was bound. */
-static void append_interface(uint8_t *out, size_t cap, size_t *len,
-                             const uv_interface_address_t *interface,
-                             const kad__sockaddr *bound) {
-  kad__sockaddr address = {0};
-  uint8_t bytes[KAD__SOCKET_ADDRESS_MAX];
-  if (interface->address.address4.sin_family != bound->any.sa_family) {
-    return;
-  }
-  if (bound->any.sa_family == AF_INET) {
-    address.ip4 = interface->address.address4;
-    address.ip4.sin_port = bound->ip4.sin_port;
-  } else {
-    address.ip6 = interface->address.address6;
-    address.ip6.sin6_port = bound->ip6.sin6_port;
-    if (IN6_IS_ADDR_LINKLOCAL(&address.ip6.sin6_addr)) {
-      return; /* means nothing to another machine */
-    }
-  }
-  size_t n = kad__address_from(bytes, &address);
-  (void)kad__addresses_append(out, cap, len, kad__bytes(bytes, n));
-}
-
-/* Where others can reach a bound socket: wildcards become the addresses of the
- * interfaces. Returns the length of the list. */
-static size_t bound_addresses(uint8_t *out, size_t cap, const uv_tcp_t *tcp) {
-  kad__sockaddr bound;
-  int bound_len = sizeof(bound);
-  size_t len = 0;
-  if (uv_tcp_getsockname(tcp, &bound.any, &bound_len) != 0) {
-    return 0;
-  }
-  uint8_t bytes[KAD__SOCKET_ADDRESS_MAX];
-  if (!kad__address_is_wildcard(&bound)) {
-    size_t n = kad__address_from(bytes, &bound);
-    (void)kad__addresses_append(out, cap, &len, kad__bytes(bytes, n));
-    return len;
-  }
-  uv_interface_address_t *interfaces = NULL;
-  int count = 0;
-  if (uv_interface_addresses(&interfaces, &count) != 0) {
-    return 0;
-  }
-  for (int i = 0; i < count && i < EXPANDED_MAX; i++) {
-    append_interface(out, cap, &len, &interfaces[i], &bound);
-  }
-  uv_free_interface_addresses(interfaces, count);
-  return len;
-}
-
-static int start_listening(listener *l, kad__id id, kad_bytes address) {
-  l->id = id;
-  int error = bind_listener(l, address);
+  error = map_channel(c, id);
   if (error < 0) {
-    return error;
+    kad__swarm_closed(swarm, id, error, kad__system_now());
   }
-  error = kad__map_add(&l->world->listeners, &l->world->allocator, &l->node,
-                       id_key(&l->id));
-  l->mapped = error == 0;
   return error;
 }
 
-void kad__socket_listen(kad__world *world, kad__id id, kad_bytes address) {
-  kad__swarm *swarm = swarm_of(world);
-  listener *l = kad__calloc(&world->allocator, 1, sizeof(*l));
-  if (l == NULL || uv_tcp_init(&world->loop, &l->tcp) != 0) {
-    kad__release(&world->allocator, l);
-    kad__swarm_listen_failed(swarm, id, KAD_E_NO_MEMORY);
+void kad__socket_accepted(kad__world *world, kad__id listener, int fd,
+                          const kad__sockaddr *from) {
+  channel *c = new_channel(world);
+  if (c == NULL) {
+    close(fd);
     return;
   }
-  l->world = world;
-  int error = start_listening(l, id, address);
-  if (error < 0) {
-    destroy_listener(l);
-    kad__swarm_listen_failed(swarm, id, error);
+  if (uv_tcp_open(&c->tcp, fd) != 0) {
+    close(fd);
+    destroy(c);
     return;
   }
-  uint8_t list[EXPANDED_MAX * KAD__SOCKET_ADDRESS_MAX];
-  size_t len = bound_addresses(list, sizeof(list), &l->tcp);
-  kad__swarm_listening(swarm, id, kad__bytes(list, len), kad__system_now());
+  if (enroll(c, listener, from) < 0) {
+    destroy(c);
+    return;
+  }
+  start_reading(c);
 }
 
 /* ---- the end of the world ------------------------------------------------ */
@@ -521,11 +379,6 @@ void kad__socket_close_all(kad__world *world) {
   kad__map_node *node;
   while ((node = kad__map_next(&world->channels, &slot, NULL)) != NULL) {
     destroy(KAD__CONTAINER(node, channel, node));
-    slot = 0;
-  }
-  slot = 0;
-  while ((node = kad__map_next(&world->listeners, &slot, NULL)) != NULL) {
-    destroy_listener(KAD__CONTAINER(node, listener, node));
     slot = 0;
   }
 }

@@ -32,6 +32,7 @@ int kad__world_error(int uv_error) {
       return KAD_E_PERMISSION;
     case UV_EMFILE:
     case UV_ENFILE:
+    case UV_EAGAIN:
       return KAD_E_LIMIT;
     case UV_EOF:
     case UV_ECONNRESET:
@@ -59,10 +60,10 @@ static void resolve(kad__world *world, const kad__world_action *action) {
 static void act(kad__world *world, const kad__world_action *action) {
   switch (action->type) {
     case KAD__WORLD_LISTEN:
-      kad__socket_listen(world, action->id, action->address);
+      kad__listener_open(world, action->id, action->address);
       return;
     case KAD__WORLD_UNLISTEN:
-      kad__socket_unlisten(world, action->id);
+      kad__listener_close(world, action->id);
       return;
     case KAD__WORLD_DIAL:
       kad__socket_dial(world, action->id, action->address);
@@ -235,6 +236,7 @@ void kad__world_free(kad__world *world) {
     kad__dns_free(world->dns);
   }
   kad__port_mapping_free(world->mapping);
+  kad__listener_close_all(world);
   kad__socket_close_all(world);
   close_loop(world);
   kad__map_fini(&world->channels, &allocator);

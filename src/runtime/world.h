@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "node/node.h"
+#include "runtime/address.h"
 
 typedef struct kad__dns kad__dns;
 typedef struct kad__port_mapping kad__port_mapping;
@@ -48,13 +49,18 @@ void kad__world_turn(kad__world *world);
 
 /* ---- between the files of this folder ---------------------------------- */
 
-void kad__socket_listen(kad__world *world, kad__id id, kad_bytes address);
-void kad__socket_unlisten(kad__world *world, kad__id id);
+void kad__listener_open(kad__world *world, kad__id id, kad_bytes address);
+void kad__listener_close(kad__world *world, kad__id id);
+void kad__listener_close_all(kad__world *world);
+
+/* Takes over a socket that `listener` accepted. */
+void kad__socket_accepted(kad__world *world, kad__id listener, int fd,
+                          const kad__sockaddr *from);
 void kad__socket_dial(kad__world *world, kad__id id, kad_bytes address);
 void kad__socket_close(kad__world *world, kad__id id);
 void kad__socket_read(kad__world *world, kad__id id, bool on);
 void kad__socket_flush(kad__world *world, kad__id id);
-/* Closes all handles of channels and listeners, for the end of the world. */
+/* Closes all handles of channels, for the end of the world. */
 void kad__socket_close_all(kad__world *world);
 
 /* Resolves `name`; the answers go to the swarm. KAD_E_NO_MEMORY, KAD_E_WORLD
