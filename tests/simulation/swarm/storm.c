@@ -365,8 +365,7 @@ static void check(storm *w) {
     const char *broken =
         w->node[i].swarm == NULL ? NULL : kad__swarm_check(w->node[i].swarm);
     if (broken != NULL) {
-      fail_msg("seed %llu, node %d: not true that %s",
-               (unsigned long long)w->seed, i, broken);
+      storms_fail(w->seed, broken);
     }
   }
 }

@@ -7,7 +7,7 @@
 
 #include "kadmium/key.h"
 #include "kadmium/multiaddr.h"
-#include "support.h"
+#include "storms.h"
 #include "swarm/swarm_internal.h"
 
 #define STORM_NODES 4
@@ -52,15 +52,6 @@ typedef struct storm {
   uint64_t cut;       /* links that died */
   void (*on_event)(struct storm *w, int node, const kad__swarm_event *event);
 } storm;
-
-/* Fails the running test, and names the seed. */
-#define STORM_CHECK(w, ok)                                                   \
-  do {                                                                       \
-    if (!(ok)) {                                                             \
-      fail_msg("seed %llu: not true that %s", (unsigned long long)(w)->seed, \
-               #ok);                                                         \
-    }                                                                        \
-  } while (0)
 
 typedef void storm_tweak(storm *w, kad__swarm_config *config, int node);
 

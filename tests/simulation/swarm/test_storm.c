@@ -56,11 +56,6 @@ static const kad__protocol_names proposals[] = {
     {.names = nobody, .count = 1},
 };
 
-/* What is written at a place in a stream. */
-static uint8_t byte_at(uint64_t place) {
-  return (uint8_t)(place * 31 + (place >> 8));
-}
-
 static app *app_of(const storm *w, int node) {
   return w->node[node].app;
 }
@@ -104,7 +99,7 @@ static void read_some(storm *w, talk *t, size_t at_most) {
   kad_bytes in = kad__stream_peek(t->stream);
   size_t len = in.len < at_most ? in.len : at_most;
   for (size_t i = 0; i < len; i++) {
-    STORM_CHECK(w, in.data[i] == byte_at(t->read + i));
+    STORM_CHECK(w, in.data[i] == storms_byte(t->read + i));
   }
   t->read += len;
   all.bytes += len;
@@ -121,7 +116,7 @@ static void write_some(storm *w, talk *t) {
     return;
   }
   for (size_t i = 0; i < len; i++) {
-    bytes[i] = byte_at(t->written + i);
+    bytes[i] = storms_byte(t->written + i);
   }
   int result = kad__stream_write(t->stream, kad__bytes(bytes, len));
   if (result == 0) {
@@ -510,18 +505,9 @@ static void run_seed(uint64_t seed) {
   storm_fini(w);
 }
 
-static size_t storms(void) {
-  const char *wanted = getenv("KADMIUM_STORMS");
-  return wanted != NULL ? strtoul(wanted, NULL, 10) : 200;
-}
-
 static void test_storms(void **state) {
   (void)state;
-  uint64_t seed = test_seed("simulation-swarm");
-  size_t count = storms();
-  for (size_t i = 0; i < count; i++) {
-    run_seed(seed + i);
-  }
+  size_t count = storms_run("simulation-swarm", run_seed);
   printf(
       "%zu storms: %llu connections, %llu streams, %llu bytes, %llu links "
       "cut\n",

@@ -1,0 +1,379 @@
+#include "node/connections.h"
+#include "node/peers.h"
+#include "node/routing.h"
+#include "node/snapshot.h"
+#include "node/streams.h"
+#include "owner.h"
+#include "wire/addresses.h"
+
+#define KEYS 6
+#define VALUE_MAX 6000
+#define PORT 4001
+#define NO_PORT 4999
+
+static const char *const known_a[] = {"/storm/a"};
+static const char *const b_or_a[] = {"/storm/b", "/storm/a"};
+static const char *const nobody[] = {"/storm/nobody"};
+static const char *const nobody_or_a[] = {"/storm/nobody", "/storm/a"};
+
+static uint64_t below(owner *o, uint64_t bound) {
+  return gale_below(o->world, bound);
+}
+
+static bool chance(owner *o, uint64_t n) {
+  return gale_chance(o->world, n);
+}
+
+static kad_time now(const owner *o) {
+  return gale_now(o->world);
+}
+
+static int any_peer(owner *o) {
+  return (int)below(o, (uint64_t)o->world->nodes);
+}
+
+static void touch(owner *o) {
+  kad__simulator_touch(o->world->sim, o->number);
+}
+
+/* ---- streams ------------------------------------------------------------- */
+
+/* One of the connections to that peer, or any. */
+static kad__id connection_to(owner *o, int peer) {
+  kad_connection_info info;
+  uint64_t cursor = 0;
+  return kad__node_next_connection(owner_node(o), &cursor,
+                                   gale_peer(o->world, peer), &info, now(o))
+             ? info.id
+             : 0;
+}
+
+static void choose_options(owner *o, kad_stream_options *options, int peer) {
+  static const struct {
+    const char *const *names;
+    size_t count;
+  } choices[] = {{known_a, 1}, {known_a, 1},     {known_a, 1},
+                 {b_or_a, 2},  {nobody_or_a, 2}, {nobody, 1}};
+  size_t choice = below(o, KAD__COUNT(choices));
+  *options = (kad_stream_options)KAD_STREAM_OPTIONS_INIT;
+  options->protocols = choices[choice].names;
+  options->protocol_count = choices[choice].count;
+  options->no_dial = chance(o, 4);
+  if (chance(o, 4)) {
+    options->timeout = 1 + below(o, 3 * KAD_SECOND);
+  }
+  if (chance(o, 8)) {
+    options->connection = connection_to(o, peer);
+  }
+}
+
+void owner_open(owner *o, int peer) {
+  talk *t = owner_free_talk(o);
+  kad_stream_options options;
+  if (t == NULL) {
+    return;
+  }
+  choose_options(o, &options, peer);
+  options.user = t;
+  kad_stream *stream = NULL;
+  int error = kad__node_stream_open(
+      owner_node(o), &stream, gale_peer(o->world, peer), &options, now(o));
+  touch(o);
+  if (error < 0) {
+    STORM_CHECK(o, stream == NULL && error != KAD_E_INVALID_ARGUMENT);
+    STORM_CHECK(o, error != KAD_E_NO_MEMORY || o->starved);
+    STORM_CHECK(o, (error == KAD_E_SELF) == (peer == (int)o->number));
+    return;
+  }
+  gale_all.streams++;
+  *t = (talk){.stream = stream, .peer = peer, .salt = (uint8_t)below(o, 256)};
+}
+
+static void write_some(owner *o, talk *t) {
+  uint8_t bytes[VALUE_MAX];
+  size_t len = 1 + below(o, chance(o, 4) ? sizeof(bytes) : 100);
+  for (size_t i = 0; i < len; i++) {
+    bytes[i] = (uint8_t)(storms_byte(t->written + i) + t->salt);
+  }
+  int result = kad_stream_write(t->stream, bytes, len);
+  touch(o);
+  if (result >= 0) {
+    STORM_CHECK(o, !t->ours_over && !t->dead && (size_t)result <= len);
+    t->written += (uint64_t)result;
+    return;
+  }
+  STORM_CHECK(o, result != KAD_E_STATE || t->ours_over);
+  STORM_CHECK(o, result != KAD_E_NO_MEMORY || o->starved);
+  STORM_CHECK(o, result != KAD_E_AGAIN || !t->dead);
+}
+
+static void set_deadline(owner *o, talk *t) {
+  kad_time at =
+      chance(o, 3) ? KAD_TIME_NEVER : now(o) + below(o, 3 * KAD_SECOND);
+  t->timed = true;
+  (void)kad__node_stream_deadline(t->stream, 1 + (unsigned)below(o, 3), at);
+  touch(o);
+}
+
+void owner_use_stream(owner *o) {
+  talk *t = owner_any_talk(o);
+  if (t == NULL) {
+    return;
+  }
+  switch (below(o, 40)) {
+    case 0:
+    case 1:
+      owner_end(o, t, chance(o, 2));
+      return;
+    case 2:
+      kad_stream_close_write(t->stream);
+      t->ours_over = true;
+      break;
+    case 3:
+      if (chance(o, 3)) {
+        kad_stream_close_read(t->stream);
+        t->deaf = true;
+      }
+      break;
+    case 4:
+      set_deadline(o, t);
+      return;
+    case 5:
+    case 6:
+    case 7:
+    case 8:
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+      owner_read(o, t, 1 + below(o, 5000));
+      break;
+    default:
+      write_some(o, t);
+      return;
+  }
+  touch(o);
+}
+
+/* ---- requests ------------------------------------------------------------ */
+
+static kad_bytes any_key(owner *o, bool multihash) {
+  static uint8_t key[16];
+  uint8_t number = (uint8_t)below(o, KEYS);
+  if (multihash) {
+    memcpy(key, "\x12\x04key", 5);
+    key[5] = number;
+    return kad__bytes(key, 6);
+  }
+  snprintf((char *)key, sizeof(key), "/app/%d", number);
+  return kad__bytes_of((const char *)key);
+}
+
+static kad_bytes any_value(owner *o) {
+  static uint8_t value[VALUE_MAX];
+  size_t len = 1 + below(o, chance(o, 4) ? sizeof(value) : 100);
+  memset(value, 'v', len);
+  return kad__bytes(value, len);
+}
+
+static void start(owner *o, kad_request *q) {
+  kad_request_id id = 0;
+  if (o->last_request + 1 >= OWNER_REQUESTS) {
+    return;
+  }
+  int error = kad__simulator_start(o->world->sim, o->number, &id, q);
+  if (error < 0) {
+    STORM_CHECK(o, error != KAD_E_NO_MEMORY || o->starved);
+    return;
+  }
+  STORM_CHECK(o, id > o->last_request && id < OWNER_REQUESTS);
+  o->last_request = id;
+  o->requests[id].running = true;
+  gale_all.requests++;
+}
+
+static kad_time any_timeout(owner *o) {
+  return chance(o, 2) ? 0 : 1 + below(o, 20 * KAD_SECOND);
+}
+
+static void ask(owner *o) {
+  static const kad_operation operations[] = {KAD_FIND_PEER,
+                                             KAD_CLOSEST,
+                                             KAD_GET,
+                                             KAD_PUT,
+                                             KAD_PUT_TO,
+                                             KAD_PROVIDE,
+                                             KAD_STOP_PROVIDING,
+                                             KAD_FIND_PROVIDERS,
+                                             KAD_BOOTSTRAP,
+                                             KAD_CONNECT,
+                                             KAD_PING};
+  kad_operation operation = operations[below(o, KAD__COUNT(operations))];
+  bool multihash = operation == KAD_PROVIDE ||
+                   operation == KAD_STOP_PROVIDING ||
+                   operation == KAD_FIND_PROVIDERS;
+  kad_request q = KAD_REQUEST_INIT(operation);
+  q.key = any_key(o, multihash);
+  q.value = any_value(o);
+  q.peer = *gale_peer(o->world, any_peer(o));
+  q.count = (uint32_t)below(o, 4);
+  q.quorum.kind = (kad_quorum_kind)below(o, 4);
+  q.quorum.n = 1 + (uint32_t)below(o, 5);
+  q.timeout = any_timeout(o);
+  q.trace = chance(o, 3);
+  q.collect = chance(o, 3);
+  q.report_peers = chance(o, 3);
+  start(o, &q);
+}
+
+void owner_connect(owner *o, int peer, uint16_t port) {
+  kad_request q = KAD_REQUEST_INIT(chance(o, 4) ? KAD_PING : KAD_CONNECT);
+  q.address = gale_address(o->world, peer, port);
+  q.timeout = any_timeout(o);
+  start(o, &q);
+}
+
+static void give_up(owner *o) {
+  kad_request_id id = 1 + below(o, o->last_request + 1);
+  if (chance(o, 2)) {
+    (void)kad__node_cancel(owner_node(o), id, now(o));
+  } else {
+    (void)kad__node_finish(owner_node(o), id, now(o));
+  }
+  touch(o);
+}
+
+/* ---- connections and peers ----------------------------------------------- */
+
+static void hang_up(owner *o) {
+  int peer = any_peer(o);
+  kad__node *node = owner_node(o);
+  switch (below(o, 4)) {
+    case 0:
+      (void)kad__node_close_connection(node, connection_to(o, peer), 77,
+                                       now(o));
+      break;
+    case 1:
+      (void)kad__swarm_trim(node->swarm, chance(o, 2), now(o));
+      break;
+    default:
+      (void)kad__node_disconnect(node, gale_peer(o->world, peer), 78, now(o));
+      break;
+  }
+  touch(o);
+}
+
+static void learn(owner *o) {
+  uint8_t list[64];
+  size_t len = 0;
+  int peer = any_peer(o);
+  kad__node *node = owner_node(o);
+  const kad_peer_id *id = gale_peer(o->world, peer);
+  uint16_t port = chance(o, 4) ? NO_PORT : PORT;
+  switch (below(o, 6)) {
+    case 0:
+      (void)kad__node_forget_peer(node, id);
+      break;
+    case 1:
+      kad__swarm_protect(node->swarm, id, chance(o, 2));
+      break;
+    case 2:
+      (void)kad__node_add_address(node, id, gale_address(o->world, peer, port),
+                                  now(o));
+      break;
+    case 3:
+      (void)kad__node_remove_peer(node, id);
+      break;
+    default:
+      assert_true(kad__addresses_append(list, sizeof(list), &len,
+                                        gale_address(o->world, peer, port)));
+      (void)kad__node_add_peer_addresses(node, id, kad__bytes(list, len),
+                                         KAD_HOUR, now(o));
+      break;
+  }
+  touch(o);
+}
+
+/* ---- what the node is ---------------------------------------------------- */
+
+static void change(owner *o) {
+  kad__node *node = owner_node(o);
+  kad_bytes b = kad__bytes_of("/storm/b");
+  kad_bytes other =
+      gale_address(o->world, (int)o->number, (uint16_t)(4100 + below(o, 3)));
+  switch (below(o, 7)) {
+    case 0:
+      (void)kad__node_handle(node, b, NULL, NULL, now(o));
+      break;
+    case 1:
+      kad__node_unhandle(node, b, now(o));
+      break;
+    case 2:
+      kad__node_set_mode(node, (kad_mode)below(o, 3), now(o));
+      break;
+    case 3:
+    case 4:
+      (void)kad__swarm_listen(node->swarm, other);
+      break;
+    case 5:
+      (void)kad__swarm_unlisten(node->swarm, other);
+      break;
+    default: /* the clock is put right, or wrong */
+      kad__node_set_wall_clock(
+          node, now(o),
+          (1767225600 + below(o, chance(o, 2) ? 100 : 100000000)) * KAD_SECOND);
+      break;
+  }
+  touch(o);
+}
+
+static void remember(owner *o) {
+  int len = kad__node_snapshot(owner_node(o), o->snapshot, sizeof(o->snapshot),
+                               NULL, now(o));
+  STORM_CHECK(o, len > 0 || len == KAD_E_BUFFER_TOO_SMALL);
+  o->snapshot_len = len > 0 ? (size_t)len : 0;
+}
+
+void owner_act(owner *o) {
+  int peer = any_peer(o);
+  switch (below(o, 40)) {
+    case 0:
+      hang_up(o);
+      break;
+    case 1:
+      change(o);
+      break;
+    case 2:
+      learn(o);
+      break;
+    case 3:
+      remember(o);
+      break;
+    case 4:
+      give_up(o);
+      break;
+    case 5:
+    case 6:
+      owner_connect(o, peer, chance(o, 4) ? NO_PORT : PORT);
+      break;
+    case 7:
+    case 8:
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+      ask(o);
+      break;
+    case 13:
+    case 14:
+    case 15:
+    case 16:
+      owner_open(o, peer);
+      break;
+    default:
+      for (int i = 0; i < 6; i++) {
+        owner_use_stream(o);
+      }
+      break;
+  }
+}
