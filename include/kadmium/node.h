@@ -118,7 +118,8 @@ typedef struct kad_node_options {
   uint32_t max_inbound_streams;
   uint32_t max_outbound_streams;
   /** Water marks of connections, see connection_manager.h. 0: three quarters
-   * and nine tenths of max_connections. */
+   * and four fifths of max_connections: where others have filled it up, it is
+   * at seven eighths that no more of them come in. */
   uint32_t low_water;
   uint32_t high_water;
   kad_time grace_period; /**< before a connection may be closed; 0: 1 min */

@@ -54,7 +54,7 @@ void kad__node_swarm_options(kad__swarm_config *config,
   config->max_connections = all;
   config->max_memory = all * MEMORY_PER_CONNECTION;
   config->low_water = all - all / 4;
-  config->high_water = all - all / 10;
+  config->high_water = all - all / 5;
   set_count(&config->low_water, o->low_water);
   set_count(&config->high_water, o->high_water);
   set_time(&config->grace_period, o->grace_period);

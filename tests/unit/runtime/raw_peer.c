@@ -121,24 +121,46 @@ static void write_message(raw_peer *p, kad_bytes payload, raw_bend bend) {
   raw_send(p, kad__bytes(message, whole));
 }
 
-void raw_handshake(raw_peer *p, int messages, raw_bend bend) {
+/* Takes the node's answer; false when it has hung up instead. */
+static bool read_answer(raw_peer *p) {
   uint8_t room[KAD__NOISE_HANDSHAKE_MAX];
-  raw_send(p, LITERAL(NOISE));
-  write_message(p, kad__bytes(NULL, 0), messages == 1 ? bend : NULL);
   size_t head = sizeof(NOISE) - 1;
-  if (messages == 1) {
-    return;
+  if (!await_wire(p, head + 2)) {
+    return false;
   }
-  assert_true(await_wire(p, head + 2));
   kad__buffer_consume(&p->wire, kad_allocator_default(), head);
   size_t len = kad__load16(kad__buffer_bytes(&p->wire).data);
-  assert_true(len <= sizeof(room) && await_wire(p, 2 + len));
+  if (len > sizeof(room) || !await_wire(p, 2 + len)) {
+    return false;
+  }
   memcpy(room, kad__buffer_bytes(&p->wire).data + 2, len);
   kad_bytes theirs;
   assert_ok(kad__noise_read(p->noise, room, len, &theirs));
   kad__buffer_consume(&p->wire, kad_allocator_default(), 2 + len);
+  return true;
+}
+
+static bool handshake(raw_peer *p, int messages, raw_bend bend) {
+  uint8_t room[512];
+  raw_send(p, LITERAL(NOISE));
+  write_message(p, kad__bytes(NULL, 0), messages == 1 ? bend : NULL);
+  if (messages == 1) {
+    return true;
+  }
+  if (!read_answer(p)) {
+    return false;
+  }
   write_message(p, payload_of(p, room), bend);
   kad__noise_split(p->noise, &p->send, &p->receive);
+  return true;
+}
+
+void raw_handshake(raw_peer *p, int messages, raw_bend bend) {
+  assert_true(handshake(p, messages, bend));
+}
+
+bool raw_try_handshake(raw_peer *p) {
+  return handshake(p, 3, NULL);
 }
 
 /* ---- behind it ----------------------------------------------------------- */

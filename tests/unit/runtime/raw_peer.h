@@ -39,6 +39,8 @@ bool raw_ended(raw_peer *p, kad_time limit);
  * NULL). Afterwards the connection speaks yamux. */
 typedef void (*raw_bend)(uint8_t *message, size_t *len);
 void raw_handshake(raw_peer *p, int messages, raw_bend bend);
+/* All of it; false when the node hangs up meanwhile. */
+bool raw_try_handshake(raw_peer *p);
 
 /* Encrypts and sends. */
 void raw_say(raw_peer *p, kad_bytes text);
