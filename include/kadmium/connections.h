@@ -57,6 +57,26 @@ KAD_API bool kad_node_next_connection(const kad_node *node, uint64_t *cursor,
 KAD_API bool kad_node_connection(const kad_node *node, uint64_t id,
                                  kad_connection_info *out);
 
+/** A stream of a connection, whoever uses it: you or the node itself. */
+typedef struct kad_stream_summary {
+  uint64_t id; /**< never 0, never used again */
+  uint64_t connection;
+  kad_peer_id peer;
+  kad_bytes protocol; /**< agreed, or the first that is proposed; empty: the
+                         peer has not proposed any so far; borrowed until the
+                         node is driven */
+  bool inbound;       /**< the peer has opened it */
+  bool agreed;
+  kad_time age;
+  uint64_t bytes_in; /**< read by its user, and taken from him */
+  uint64_t bytes_out;
+} kad_stream_summary;
+
+/** Takes the streams of a connection one by one, oldest first: start with
+ * *cursor = 0; false at the end. */
+KAD_API bool kad_node_next_stream(const kad_node *node, uint64_t *cursor,
+                                  uint64_t connection, kad_stream_summary *out);
+
 typedef enum kad_connectedness {
   KAD_NOT_CONNECTED = 0,
   KAD_CONNECTED = 1,

@@ -139,6 +139,10 @@ typedef struct kad_node_options {
   uint32_t max_inbound_per_address;
   uint32_t max_inbound_per_group;
   uint32_t max_connections_per_peer;
+  /** Also report every connection and every stream of whatever protocol:
+   * KAD_EVENT_CONNECTION_OPENED and _CLOSED, KAD_EVENT_STREAM_BEGUN and _OVER.
+   */
+  bool report_swarm;
 } kad_node_options;
 
 #ifdef __cplusplus

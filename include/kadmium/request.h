@@ -185,8 +185,17 @@ typedef enum kad_event_type {
   KAD_EVENT_STREAM_WRITABLE, /**< there is room again */
   KAD_EVENT_STREAM_TIMEOUT,  /**< count: kad_stream_side whose time is over */
   KAD_EVENT_STREAM_ENDED,    /**< error, code: it is dead; close it */
-  KAD_EVENT_LISTEN_CLOSED    /**< addresses: as it was asked for; error: why, 0:
+  KAD_EVENT_LISTEN_CLOSED,   /**< addresses: as it was asked for; error: why, 0:
                                 we were asked to */
+  /* With kad_node_options.report_swarm, for every connection and every stream,
+   * the node's own included. */
+  KAD_EVENT_CONNECTION_OPENED, /**< peer, connection, addresses: the remote one;
+                                  inbound */
+  KAD_EVENT_CONNECTION_CLOSED, /**< peer, connection, error, code (of the peer)
+                                */
+  KAD_EVENT_STREAM_BEGUN, /**< peer, connection, stream_id, protocol, inbound:
+                             the protocol is agreed */
+  KAD_EVENT_STREAM_OVER   /**< the same: its user has let go of it */
 } kad_event_type;
 
 /** A stream of your own protocol, see stream.h. */
@@ -225,8 +234,10 @@ typedef struct kad_event {
   uint32_t found;          /**< records or providers in our answer */
   kad_lookup_ending ending;
   kad_stream *stream;
-  kad_bytes protocol; /**< text; borrowed until the stream is given back */
-  uint32_t code;      /**< with which the peer has ended it; 0: none */
+  kad_bytes protocol;  /**< text; borrowed until the stream is given back */
+  uint32_t code;       /**< with which the peer has ended it; 0: none */
+  uint64_t connection; /**< see kad_connection_info.id */
+  uint64_t stream_id;  /**< see kad_stream_info.id */
 } kad_event;
 
 /**

@@ -224,6 +224,8 @@ typedef struct kad_stream_info {
   uint64_t bytes_written; /**< taken from you */
   int error;              /**< 0 while it lives, else why it died */
   uint32_t code;          /**< of the peer's reset */
+  uint64_t id; /**< of all streams of the node, never used again; 0 while it is
+                  dialled or waits its turn */
 } kad_stream_info;
 
 KAD_API void kad_stream_get_info(const kad_stream *stream,

@@ -44,6 +44,26 @@ bool kad__node_next_connection(const kad__node *node, uint64_t *cursor,
   return false;
 }
 
+bool kad__node_next_stream(const kad__node *node, uint64_t *cursor,
+                           uint64_t connection, kad_stream_summary *out,
+                           kad_time now) {
+  kad__stream_info in;
+  if (!kad__stream_next(node->swarm, connection, *cursor, &in)) {
+    return false;
+  }
+  *cursor = in.id;
+  *out = (kad_stream_summary){.id = in.id,
+                              .connection = in.connection,
+                              .peer = in.peer,
+                              .protocol = in.protocol,
+                              .inbound = in.inbound,
+                              .agreed = in.agreed,
+                              .age = now - in.opened,
+                              .bytes_in = in.bytes_in,
+                              .bytes_out = in.bytes_out};
+  return true;
+}
+
 bool kad__node_close_connection(kad__node *node, uint64_t id, uint32_t code,
                                 kad_time now) {
   kad__connection_info info;
@@ -65,6 +85,50 @@ size_t kad__node_disconnect(kad__node *node, const kad_peer_id *peer,
   }
   return count;
 }
+
+/* ---- notifications ------------------------------------------------------- */
+
+static void report_stream(kad__node *node, const kad__stream *stream,
+                          kad_event_type type) {
+  kad__stream_info info;
+  kad__stream_get_info(stream, &info);
+  kad_event event = {.type = type,
+                     .peer = info.peer,
+                     .inbound = info.inbound,
+                     .connection = info.connection,
+                     .stream_id = info.id,
+                     .protocol = info.protocol};
+  kad__node_emit(node, &event);
+}
+
+static void report_over(void *user, const kad__stream *stream) {
+  report_stream(user, stream, KAD_EVENT_STREAM_OVER);
+}
+
+void kad__node_watch(kad__node *node, kad__swarm_config *swarm) {
+  node->report_swarm = true;
+  swarm->watch = (kad__stream_watch){.over = report_over, .user = node};
+}
+
+void kad__node_report_stream(kad__node *node, const kad__swarm_event *event) {
+  if (node->report_swarm && (event->type == KAD__SWARM_STREAM_INBOUND ||
+                             event->type == KAD__SWARM_STREAM_OPENED)) {
+    report_stream(node, event->stream, KAD_EVENT_STREAM_BEGUN);
+  }
+}
+
+void kad__node_report_connection(kad__node *node, const kad_event *event,
+                                 kad__swarm_event_type type) {
+  bool opened = type == KAD__SWARM_CONNECTED;
+  if (!node->report_swarm || (!opened && type != KAD__SWARM_DISCONNECTED)) {
+    return;
+  }
+  kad_event out = *event;
+  out.type = opened ? KAD_EVENT_CONNECTION_OPENED : KAD_EVENT_CONNECTION_CLOSED;
+  kad__node_emit(node, &out);
+}
+
+/* ---- the routing table --------------------------------------------------- */
 
 #define TABLE_TAG "dht"
 #define TABLE_VALUE 5

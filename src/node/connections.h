@@ -17,6 +17,16 @@ size_t kad__node_disconnect(kad__node *node, const kad_peer_id *peer,
                             uint32_t code, kad_time now);
 kad_connectedness kad__node_connectedness(const kad__node *node,
                                           const kad_peer_id *peer);
+bool kad__node_next_stream(const kad__node *node, uint64_t *cursor,
+                           uint64_t connection, kad_stream_summary *out,
+                           kad_time now);
+/* Has every stream and every connection reported from now on. */
+void kad__node_watch(kad__node *node, kad__swarm_config *swarm);
+/* Reports one that has begun, when that is wanted. */
+void kad__node_report_stream(kad__node *node, const kad__swarm_event *event);
+/* Likewise; `event` has everything but its type. */
+void kad__node_report_connection(kad__node *node, const kad_event *event,
+                                 kad__swarm_event_type type);
 /* Peers of the routing table are worth more than those of nothing. */
 void kad__node_value_table(kad__node *node, const kad__dht_event *event);
 /* Shares its memory with kad__node_addresses. */

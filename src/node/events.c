@@ -21,7 +21,7 @@ static copied *copied_of(kad__node_event *place) {
 }
 
 /* The fields of an event that point at bytes. */
-#define FIELDS 6
+#define FIELDS 7
 
 static void fields_of(kad_event *event, kad_bytes *fields[FIELDS]) {
   fields[0] = &event->addresses;
@@ -30,6 +30,7 @@ static void fields_of(kad_event *event, kad_bytes *fields[FIELDS]) {
   fields[3] = &event->value;
   fields[4] = &event->agent;
   fields[5] = &event->protocols;
+  fields[6] = &event->protocol;
 }
 
 void kad__node_events_init(kad__node_events *events,

@@ -118,6 +118,9 @@ static int make_swarm(kad__node *node, const kad__node_config *config,
   memcpy(swarm.protocols, config->security, sizeof(swarm.protocols));
   swarm.network_key = config->network_key;
   kad__node_swarm_options(&swarm, config);
+  if (config->report_swarm) {
+    kad__node_watch(node, &swarm);
+  }
   if (config->gater != NULL) {
     swarm.gater = *config->gater;
   }
@@ -343,7 +346,9 @@ static void report_swarm(kad__node *node, const kad__swarm_event *in) {
                    .peer = in->peer,
                    .inbound = in->inbound,
                    .code = in->code,
+                   .connection = in->connection,
                    .addresses = kad__bytes(list, len)};
+  kad__node_report_connection(node, &out, in->type);
   switch (in->type) {
     case KAD__SWARM_LISTENING:
       node->listening_changed = true;
@@ -410,6 +415,7 @@ static bool drive_swarm(kad__node *node, kad_time now) {
   while (kad__swarm_poll_event(node->swarm, &event)) {
     busy = true;
     if (of_stream(&event)) {
+      kad__node_report_stream(node, &event);
       to_owner_of_stream(node, &event, now);
       continue;
     }

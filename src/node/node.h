@@ -31,6 +31,7 @@ typedef struct kad__node_config {
   kad_time idle_timeout;
   uint32_t max_connections;
   bool report_inbound;
+  bool report_swarm;
   bool filter_records;
   bool review_records;
   bool no_autonat;

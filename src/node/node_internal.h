@@ -106,6 +106,7 @@ struct kad__node {
   bool listening_changed;
   bool listeners_known; /* listening has begun, has failed, or was not asked */
   bool report_inbound;
+  bool report_swarm;
   uint8_t *text; /* copies of the configuration's names and addresses */
   kad_bytes protocol;
   kad__validator *validator_list;

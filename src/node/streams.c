@@ -114,6 +114,8 @@ bool kad__node_stream_event(kad_stream *s, kad_event *out) {
                      .peer = s->peer,
                      .inbound = s->inbound,
                      .stream = s,
+                     .connection = s->connection,
+                     .stream_id = s->id,
                      .protocol = s->protocol};
   if (out->type == KAD_EVENT_STREAM_TIMEOUT) {
     out->count = s->late;
@@ -223,6 +225,14 @@ static int copy_names(kad_stream *s, const kad_stream_options *options) {
   return 0;
 }
 
+/* How others may name it, also once the inner stream is gone. */
+static void keep_names_of_inner(kad_stream *s) {
+  kad__stream_info info;
+  kad__stream_get_info(s->inner, &info);
+  s->connection = info.connection;
+  s->id = info.id;
+}
+
 static int open_inner(kad_stream *s, kad_time now) {
   kad__swarm *swarm = s->node->swarm;
   kad__protocol_names names = {.names = s->names, .count = s->name_count};
@@ -235,7 +245,7 @@ static int open_inner(kad_stream *s, kad_time now) {
   if (error < 0) {
     return error;
   }
-  s->connection = kad__stream_connection(s->inner);
+  keep_names_of_inner(s);
   return kad__node_stream_flush(s);
 }
 
@@ -384,7 +394,7 @@ static void adopt(kad__node *node, kad__stream *inner, kad_time now) {
     return;
   }
   s->inner = inner;
-  s->connection = kad__stream_connection(inner);
+  keep_names_of_inner(s);
   s->protocol = kad__stream_protocol(inner);
   s->inbound = true;
   s->opened = true;

@@ -24,6 +24,7 @@ struct kad_stream {
   kad__heap_node timer;
   kad_peer_id peer;
   kad__id connection; /* wanted, then used; 0: any */
+  uint64_t id;        /* 0 while it is dialled */
   void *user;
   kad_bytes *names; /* proposed: one block with their bytes behind them */
   size_t name_count;

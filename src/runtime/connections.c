@@ -18,6 +18,12 @@ bool kad_node_connection(const kad_node *node, uint64_t id,
   return kad__node_connection(node->host.node, id, out, kad__system_now());
 }
 
+bool kad_node_next_stream(const kad_node *node, uint64_t *cursor,
+                          uint64_t connection, kad_stream_summary *out) {
+  return kad__node_next_stream(node->host.node, cursor, connection, out,
+                               kad__system_now());
+}
+
 kad_connectedness kad_node_connectedness(const kad_node *node,
                                          const kad_peer_id *peer) {
   return kad__node_connectedness(node->host.node, peer);

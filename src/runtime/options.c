@@ -83,6 +83,7 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->identity = o->identity;
   config->mode = o->mode;
   config->report_inbound = o->report_inbound;
+  config->report_swarm = o->report_swarm;
   config->filter_records = o->filter_records;
   config->review_records = o->review_records;
   config->no_autonat = o->no_autonat;

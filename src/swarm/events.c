@@ -88,9 +88,11 @@ static void tell_stream(kad__source *source, kad__swarm_event *out) {
   switch (take_bit(source)) {
     case KAD__STREAM_INBOUND:
       out->type = KAD__SWARM_STREAM_INBOUND;
+      stream->told = true;
       break;
     case KAD__STREAM_OPENED:
       out->type = KAD__SWARM_STREAM_OPENED;
+      stream->told = true;
       break;
     case KAD__STREAM_READABLE:
       out->type = KAD__SWARM_STREAM_READABLE;

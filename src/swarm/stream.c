@@ -15,6 +15,8 @@ static kad__stream *stream_new(kad__channel *c) {
     return NULL;
   }
   stream->channel = c;
+  stream->id = ++c->swarm->last_stream;
+  stream->opened = c->swarm->now;
   stream->deadline = KAD_TIME_NEVER;
   stream->agree_by =
       kad__time_add(c->swarm->now, c->swarm->config.negotiate_timeout);
@@ -29,6 +31,9 @@ static kad__stream *stream_new(kad__channel *c) {
 void kad__stream_destroy(kad__stream *stream) {
   kad__channel *c = stream->channel;
   kad__swarm *s = c->swarm;
+  if (stream->told && s->config.watch.over != NULL) {
+    s->config.watch.over(s->config.watch.user, stream);
+  }
   kad__source_cancel(&stream->event);
   kad__heap_remove(&s->stream_timers, &stream->timer);
   kad__list_unlink(&stream->in_channel);
@@ -188,6 +193,35 @@ void kad__stream_expired(kad__stream *stream, kad_time now) {
 }
 
 /* ---- for the protocols --------------------------------------------------- */
+
+void kad__stream_get_info(const kad__stream *stream, kad__stream_info *out) {
+  *out = (kad__stream_info){.id = stream->id,
+                            .connection = stream->channel->id,
+                            .peer = *kad__stream_peer(stream),
+                            .protocol = stream->protocol,
+                            .inbound = stream->inbound,
+                            .agreed = stream->agreed,
+                            .opened = stream->opened,
+                            .bytes_in = stream->bytes_in,
+                            .bytes_out = stream->bytes_out};
+}
+
+bool kad__stream_next(const kad__swarm *s, kad__id connection, uint64_t after,
+                      kad__stream_info *out) {
+  const kad__channel *c =
+      kad__ids_find(&s->ids, connection, KAD__OBJECT_CHANNEL);
+  if (c == NULL || c->state != KAD__CHANNEL_OPEN) {
+    return false;
+  }
+  KAD__LIST_EACH(node, &c->streams) {
+    const kad__stream *stream = KAD__CONTAINER(node, kad__stream, in_channel);
+    if (stream->id > after) {
+      kad__stream_get_info(stream, out);
+      return true;
+    }
+  }
+  return false;
+}
 
 void kad__stream_set_user(kad__stream *stream, void *user) {
   stream->user = user;

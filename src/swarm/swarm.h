@@ -37,6 +37,13 @@ typedef struct kad__swarm_transports {
   void *user;
 } kad__swarm_transports;
 
+/* Told of every stream whose STREAM_INBOUND or STREAM_OPENED was polled when it
+ * is given back. It may look at the stream and call nothing else. */
+typedef struct kad__stream_watch {
+  void (*over)(void *user, const kad__stream *stream); /* NULL: nobody */
+  void *user;
+} kad__stream_watch;
+
 typedef struct kad__swarm_config {
   const kad_allocator *allocator;
   const kad_key_pair *identity; /* borrowed, outlives the swarm */
@@ -66,6 +73,7 @@ typedef struct kad__swarm_config {
   kad_time grace_period;   /* 1 min */
   kad_time silence_period; /* 10 s */
   kad_gater gater;         /* what its functions need is borrowed */
+  kad__stream_watch watch;
   kad__swarm_transports transports;
 } kad__swarm_config;
 
@@ -227,6 +235,23 @@ int kad__stream_open(kad__swarm *s, kad__stream **out, const kad_peer_id *peer,
 int kad__stream_open_on(kad__swarm *s, kad__stream **out, kad__id connection,
                         kad__protocol_names protocols, uint32_t tag, void *user,
                         kad_time now);
+
+typedef struct kad__stream_info {
+  uint64_t id; /* never 0, never used again */
+  kad__id connection;
+  kad_peer_id peer;
+  kad_bytes protocol; /* agreed, or the first that we propose; empty: neither */
+  bool inbound;
+  bool agreed;
+  kad_time opened;
+  uint64_t bytes_in; /* moved for its owner */
+  uint64_t bytes_out;
+} kad__stream_info;
+
+void kad__stream_get_info(const kad__stream *stream, kad__stream_info *out);
+/* The oldest stream of `connection` whose id is above `after`; false: none. */
+bool kad__stream_next(const kad__swarm *s, kad__id connection, uint64_t after,
+                      kad__stream_info *out);
 
 void kad__stream_set_user(kad__stream *stream, void *user);
 void *kad__stream_user(const kad__stream *stream);

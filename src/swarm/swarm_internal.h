@@ -189,6 +189,10 @@ struct kad__stream {
   kad__channel *channel;
   kad__yamux_stream *inner;
   void *user;
+  uint64_t id;
+  kad_time opened;
+  uint64_t bytes_in; /* as kad__stream_count counts them */
+  uint64_t bytes_out;
   kad_time deadline;         /* the owner's */
   kad_time agree_by;         /* of the negotiation */
   kad__metered *metered;     /* its protocol's; NULL: none so far */
@@ -201,6 +205,7 @@ struct kad__stream {
   int error;
   bool inbound;
   bool agreed;
+  bool told;       /* somebody has heard of it */
   bool close_held; /* our side ends when `held` has left */
 };
 
@@ -304,7 +309,8 @@ struct kad__swarm {
   kad__heap dial_timers;
   kad__source *lent_event;
   kad__source *lent_action;
-  kad__buffer scratch; /* answers of negotiations, on their way to yamux */
+  kad__buffer scratch;  /* answers of negotiations, on their way to yamux */
+  uint64_t last_stream; /* the id of the newest */
   uint32_t established;
   uint32_t established_inbound;
   uint32_t closing;

@@ -9,6 +9,8 @@ void kad__stream_count(kad__stream *stream, size_t in, size_t out) {
   kad__channel *c = stream->channel;
   kad__bandwidth *b = &c->swarm->bandwidth;
   kad_time now = c->swarm->now;
+  stream->bytes_in += in;
+  stream->bytes_out += out;
   kad__meter_add(&b->streams, in, out, now);
   if (c->metered != NULL) {
     kad__meter_add(&c->metered->streams, in, out, now);
