@@ -107,6 +107,18 @@ KAD_API bool kad_node_unlisten(kad_node *node, const char *address);
  * node is driven. */
 KAD_API kad_bytes kad_node_listen_addresses(kad_node *node);
 
+/* ---- as text ------------------------------------------------------------- */
+
+/** One line for a log: what the node is, how many know it, where it listens.
+ * Returns the length, without the NUL; KAD_E_BUFFER_TOO_SMALL: `out` is of no
+ * use. The words may change; do not parse them. */
+KAD_API int kad_node_format(char *out, size_t cap, kad_node *node);
+/** The same of a connection: to whom, where, how secured. */
+KAD_API int kad_connection_format(char *out, size_t cap,
+                                  const kad_connection_info *info);
+
+/* ---- counters ------------------------------------------------------------ */
+
 /** What has happened since the node was made. */
 typedef struct kad_swarm_counters {
   uint64_t opened_inbound; /**< connections, established */

@@ -50,6 +50,41 @@ static void test_a_peer_that_is_connected(void **state) {
   loop_close(&l);
 }
 
+/* The text of `format` names what it must, and every buffer that is too short
+ * is refused. */
+static void test_as_text(void **state) {
+  (void)state;
+  loop l = {.count = 0};
+  kad_node *first = loop_join(&l, NULL);
+  kad_node *second = loop_join(&l, first);
+  (void)loop_await(&l, first, KAD_EVENT_IDENTIFIED, 0);
+  char id[KAD_PEER_ID_TEXT_MAX];
+  char text[1024];
+  assert_ok(kad_peer_id_format(id, sizeof(id), kad_node_id(first)));
+  int len = kad_node_format(text, sizeof(text), first);
+  assert_int_equal(len, strlen(text));
+  assert_non_null(strstr(text, id));
+  assert_non_null(strstr(text, "server, 1 connections"));
+  assert_non_null(strstr(text, ", at /ip4/127.0.0.1/tcp/"));
+  for (int cap = 0; cap <= len; cap++) {
+    assert_error(KAD_E_BUFFER_TOO_SMALL,
+                 kad_node_format(text, (size_t)cap, first));
+  }
+  kad_connection_info info;
+  uint64_t cursor = 0;
+  assert_true(kad_node_next_connection(second, &cursor, NULL, &info));
+  len = kad_connection_format(text, sizeof(text), &info);
+  assert_int_equal(len, strlen(text));
+  assert_non_null(strstr(text, id));
+  assert_non_null(strstr(text, " to "));
+  assert_non_null(strstr(text, " /noise/yamux/1.0.0, "));
+  for (int cap = 0; cap <= len; cap++) {
+    assert_error(KAD_E_BUFFER_TOO_SMALL,
+                 kad_connection_format(text, (size_t)cap, &info));
+  }
+  loop_close(&l);
+}
+
 static void test_what_the_owner_says(void **state) {
   (void)state;
   loop l = {.count = 0};
@@ -120,6 +155,7 @@ static void test_options(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_peer_that_is_connected),
+      cmocka_unit_test(test_as_text),
       cmocka_unit_test(test_what_the_owner_says),
       cmocka_unit_test(test_a_signed_record),
       cmocka_unit_test(test_options),
