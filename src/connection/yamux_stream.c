@@ -149,6 +149,8 @@ void kad__yamux_kill(kad__yamux_stream *s, int error, bool keep_input) {
   drop_output(s);
   kad__yamux_lower(s, keep_input ? 1u << KAD__YAMUX_WRITABLE : ALL_EVENTS);
   if (!keep_input) {
+    /* An end behind what is lost is none. */
+    s->fin_received = s->fin_received && kad__buffer_len(&s->in) == 0;
     kad__yamux_drop_input(s);
   }
   s->syn_due = false;

@@ -51,6 +51,28 @@ static void test_silent_peer(void **state) {
   fixture_fini(&f);
 }
 
+/* What is dropped unread is no end: else half of it would pass for all. */
+static void test_silence_is_no_end(void **state) {
+  (void)state;
+  fixture f;
+  fixture_init(&f, true);
+  kad__yamux_stream *unread = open_stream(&f);
+  kad__yamux_stream *read = open_stream(&f);
+  discard_output(&f);
+  assert_ok(feed(&f, "000000060000000100000003616263"));
+  assert_ok(feed(&f, "000000060000000300000003616263"));
+  assert_true(kad__yamux_stream_ended(unread));
+  kad__yamux_stream_consume(read, 3);
+  f.now += 30 * KAD_SECOND;
+  assert_ok(kad__yamux_tick(f.y, f.now));
+  f.now += 10 * KAD_SECOND;
+  assert_error(KAD_E_TIMEOUT, kad__yamux_tick(f.y, f.now));
+  assert_int_equal(kad__yamux_stream_peek(unread).len, 0);
+  assert_false(kad__yamux_stream_ended(unread));
+  assert_true(kad__yamux_stream_ended(read));
+  fixture_fini(&f);
+}
+
 /* A ping that is never pulled, since the channel is stuck, counts too. */
 static void test_stuck_channel(void **state) {
   (void)state;
@@ -205,6 +227,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_keepalive),
       cmocka_unit_test(test_silent_peer),
+      cmocka_unit_test(test_silence_is_no_end),
       cmocka_unit_test(test_stuck_channel),
       cmocka_unit_test(test_lost_pong),
       cmocka_unit_test(test_wrong_pong),
