@@ -233,7 +233,17 @@ static void keep_names_of_inner(kad_stream *s) {
   s->id = info.id;
 }
 
+/* As it was before: what was written waits on, and nobody hears of the inner
+ * stream any more. */
+static void close_inner(kad_stream *s, kad__id wanted) {
+  kad__stream_reset(s->inner, 0);
+  s->inner = NULL;
+  s->connection = wanted;
+  s->id = 0;
+}
+
 static int open_inner(kad_stream *s, kad_time now) {
+  kad__id wanted = s->connection;
   kad__swarm *swarm = s->node->swarm;
   kad__protocol_names names = {.names = s->names, .count = s->name_count};
   uint32_t tag = KAD__TAG_STREAMS | KAD__TAG_OURS;
@@ -246,14 +256,18 @@ static int open_inner(kad_stream *s, kad_time now) {
     return error;
   }
   keep_names_of_inner(s);
-  return kad__node_stream_flush(s);
+  error = kad__node_stream_flush(s);
+  if (error < 0) {
+    close_inner(s, wanted);
+  }
+  return error;
 }
 
 /* As many are open, or not acknowledged, as may be: it waits its turn. */
 static int open_in_turn(kad_stream *s, kad_time now) {
   kad__streams *streams = &s->node->streams;
   int error = open_inner(s, now);
-  if (error == KAD_E_LIMIT && s->inner == NULL) {
+  if (error == KAD_E_LIMIT) {
     kad__list_append(&streams->crowded, &s->waiting);
     streams->retry_at =
         kad__time_min(streams->retry_at, kad__time_add(now, RETRY));
@@ -273,7 +287,7 @@ static void retry(kad__node *node, const kad_peer_id *peer, kad_time now) {
     }
     kad__list_unlink(&s->waiting);
     int error = open_inner(s, now);
-    if (error == KAD_E_LIMIT && s->inner == NULL) {
+    if (error == KAD_E_LIMIT) {
       kad__list_append(next_link, &s->waiting); /* in its old place */
       full = s->peer;
     } else if (error < 0) {
@@ -346,9 +360,6 @@ int kad__node_stream_open(kad__node *node, kad_stream **out,
     error = open_or_dial(s, options, now);
   }
   if (error < 0) {
-    if (s->inner != NULL) {
-      kad__stream_reset(s->inner, 0);
-    }
     kad__node_stream_free(s);
     return error;
   }

@@ -55,7 +55,8 @@ void kad__node_stream_quiet(kad_stream *s, uint8_t what);
 void kad__node_stream_die(kad_stream *s, int error);
 /* Frees it; the inner stream is the caller's to end. */
 void kad__node_stream_free(kad_stream *s);
-/* What was written while dialling goes on its way. */
+/* What was written while dialling goes on its way; or, with an error, waits as
+ * before. An orphan that has said everything is freed. */
 int kad__node_stream_flush(kad_stream *s);
 /* There is room again, for it or for those that others kept from writing. */
 void kad__node_stream_room(kad_stream *s);

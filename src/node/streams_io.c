@@ -68,6 +68,8 @@ int kad__node_stream_flush(kad_stream *s) {
   int error = 0;
   if (kad__buffer_len(&s->held) != 0) {
     error = kad__stream_write(s->inner, kad__buffer_bytes(&s->held));
+  }
+  if (error == 0) {
     kad__buffer_fini(&s->held, &s->node->allocator);
   }
   if (error == 0 && s->write_closed) {

@@ -547,6 +547,47 @@ static void test_reset(void **state) {
   kad_stream_close(theirs);
 }
 
+/* A stream is written to while its peer is dialled, and memory fails some time
+ * later. Returns how much is told of it from its end on. */
+static size_t told_from_its_end(test_allocator *memory, size_t nth) {
+  static uint8_t bytes[20000];
+  test_allocator_init(memory);
+  network_open(&net, 1);
+  network_grow(&net, 1);
+  handle(0, ECHO);
+  net.config.allocator = &memory->allocator;
+  uint32_t poor = network_add(&net, NOBODY);
+  (void)network_await(&net, poor, KAD_EVENT_READY, KAD_MINUTE);
+  let_know(poor, 0);
+  kad_stream *stream = open_to(poor, 0, ECHO);
+  assert_true(kad_stream_write(stream, bytes, sizeof(bytes)) > 0);
+  memory->fail_at = memory->calls + nth;
+  size_t ends = 0;
+  size_t late = 0;
+  kad_time until = now() + KAD_MINUTE;
+  do {
+    uint32_t from;
+    kad_event event;
+    while (kad__simulator_poll(net.sim, &from, &event)) {
+      ends += event.type == KAD_EVENT_STREAM_ENDED && event.stream == stream;
+      late += ends != 0 && event.stream == stream;
+    }
+  } while (kad__simulator_step(net.sim, until));
+  kad_stream_close(stream);
+  network_close(&net);
+  assert_int_equal(memory->live, 0);
+  return late;
+}
+
+static void test_its_end_is_the_last(void **state) {
+  (void)state;
+  test_allocator memory;
+  size_t nth = 0;
+  do {
+    assert_true(told_from_its_end(&memory, ++nth) <= 1);
+  } while (memory.calls >= memory.fail_at && nth < 150);
+}
+
 /* Its streams are told to have ended before the connection is. */
 static void test_connection_ends(void **state) {
   (void)state;
@@ -646,6 +687,7 @@ int main(void) {
       TEST(test_a_thousand_at_once),
       TEST(test_closed_sides),
       TEST(test_reset),
+      cmocka_unit_test(test_its_end_is_the_last),
       TEST(test_connection_ends),
       TEST(test_given_back_streams_are_silent),
       TEST(test_deadlines),
