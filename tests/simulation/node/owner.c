@@ -47,14 +47,37 @@ talk *owner_any_talk(owner *o) {
   return NULL;
 }
 
+uint32_t gale_speech(gale *w) {
+  return w->speech_count + 1 < GALE_SPEECHES ? ++w->speech_count : 0;
+}
+
+uint8_t gale_byte(uint32_t number, uint64_t place) {
+  return (uint8_t)(place < 4 ? number >> 8 * place
+                             : storms_byte(place) + number);
+}
+
 static void check_bytes(owner *o, talk *t, const uint8_t *in, size_t len) {
-  t->their_salt = t->read == 0 ? in[0] : t->their_salt;
-  for (size_t i = 0; i < len; i++) {
-    STORM_CHECK(o,
-                in[i] == (uint8_t)(storms_byte(t->read + i) + t->their_salt));
+  for (size_t i = 0; i < len; i++, t->read++) {
+    if (t->read < 4) {
+      t->their_speech |= (uint32_t)in[i] << 8 * t->read;
+      continue;
+    }
+    STORM_CHECK(o, in[i] == gale_byte(t->their_speech, t->read));
   }
-  t->read += len;
   gale_all.bytes += len;
+  if (t->read >= 4) {
+    STORM_CHECK(o, t->their_speech > 0);
+    STORM_CHECK(o, t->their_speech <= o->world->speech_count);
+    STORM_CHECK(o, t->read <= o->world->speeches[t->their_speech].written);
+  }
+}
+
+/* The end is seen by who has read everything. */
+static void check_end(owner *o, talk *t) {
+  const speech *theirs = &o->world->speeches[t->their_speech];
+  STORM_CHECK(o, kad_stream_at_end(t->stream));
+  STORM_CHECK(o, t->read < 4 || (theirs->over && t->read == theirs->written));
+  t->theirs_over = true;
 }
 
 void owner_read(owner *o, talk *t, size_t at_most) {
@@ -65,8 +88,7 @@ void owner_read(owner *o, talk *t, size_t at_most) {
     STORM_CHECK(o, !t->theirs_over);
     check_bytes(o, t, in, (size_t)result);
   } else if (result == 0) {
-    STORM_CHECK(o, kad_stream_at_end(t->stream));
-    t->theirs_over = true;
+    check_end(o, t);
   } else {
     STORM_CHECK(o, (result == KAD_E_STATE) == t->deaf);
     STORM_CHECK(o, !t->dead || result != KAD_E_AGAIN);
@@ -77,6 +99,7 @@ void owner_end(owner *o, talk *t, bool gently) {
   kad_stream *stream = t->stream;
   t->stream = NULL;
   if (gently) {
+    o->world->speeches[t->speech].over = true;
     kad_stream_close(stream);
   } else {
     kad_stream_reset(stream, 5);
@@ -97,7 +120,7 @@ static void on_inbound(owner *o, const kad_event *e) {
   *t = (talk){.stream = e->stream,
               .peer = peer,
               .era = o->eras[peer],
-              .salt = (uint8_t)gale_below(o->world, 256),
+              .speech = gale_speech(o->world),
               .inbound = true,
               .known = true};
   kad_stream_set_user(e->stream, t);

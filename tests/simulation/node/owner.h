@@ -10,19 +10,26 @@
 #define GALE_NODES 8
 #define OWNER_TALKS 48
 #define OWNER_REQUESTS 512
+#define GALE_SPEECHES 4096
 #define OWNER_SNAPSHOT ((size_t)64 << 10)
 
 typedef struct gale gale;
+
+/* What is written to one stream: its number in four bytes, then bytes by their
+ * places, so that whoever reads knows what to expect. */
+typedef struct speech {
+  uint64_t written;
+  bool over; /* ended, or given back gently: no more will be written */
+} speech;
 
 /* A stream that the owner holds. */
 typedef struct talk {
   kad_stream *stream; /* NULL: a free place */
   int peer;
   uint32_t era; /* of the peer's connections, when it was told of first */
-  uint64_t written;
   uint64_t read;
-  uint8_t salt; /* of what is written; and of what is read */
-  uint8_t their_salt;
+  uint32_t speech;       /* what is written */
+  uint32_t their_speech; /* what is read; 0: not known yet */
   bool inbound;
   bool known; /* INBOUND or OPENED was told */
   bool dead;  /* ENDED was told */
@@ -39,6 +46,7 @@ typedef struct owner {
   bool alive;
   bool starved; /* memory has failed in this life: it may not be told all */
   bool lazy;    /* he looks seldom */
+  bool choosy;  /* he refuses some connections */
   test_allocator memory;
   kad__node_config config;
   kad_gater gater;
@@ -70,6 +78,8 @@ struct gale {
   bool public_network;
   bool closed;   /* nobody may connect any more */
   uint64_t told; /* a digest of all events */
+  speech speeches[GALE_SPEECHES];
+  uint32_t speech_count;
 };
 
 extern gale_totals gale_all;
@@ -113,12 +123,17 @@ void owner_read(owner *o, talk *t, size_t at_most);
 /* Gives the stream back. */
 void owner_end(owner *o, talk *t, bool gently);
 
+/* A new speech; 0: there are too many. */
+uint32_t gale_speech(gale *w);
+/* What stands in a speech at a place. */
+uint8_t gale_byte(uint32_t number, uint64_t place);
+
 /* ---- what he does: owner_acts.c ------------------------------------------ */
 
 /* Something to his node, to its streams, or with a request. */
 void owner_act(owner *o);
 /* Connects to another by its address. */
-void owner_connect(owner *o, int peer, uint16_t port);
+void owner_connect(owner *o, int peer);
 void owner_open(owner *o, int peer);
 void owner_use_stream(owner *o);
 

@@ -8,6 +8,7 @@
 
 #define KEYS 6
 #define VALUE_MAX 6000
+#define WRITE_MAX 60000
 #define PORT 4001
 #define NO_PORT 4999
 
@@ -30,6 +31,15 @@ static kad_time now(const owner *o) {
 
 static int any_peer(owner *o) {
   return (int)below(o, (uint64_t)o->world->nodes);
+}
+
+/* Rather one to whom he is connected. */
+static int any_friend(owner *o) {
+  int peer = any_peer(o);
+  for (int i = 0; i < 3 && !o->connected[peer]; i++) {
+    peer = any_peer(o);
+  }
+  return peer;
 }
 
 static void touch(owner *o) {
@@ -67,6 +77,14 @@ static void choose_options(owner *o, kad_stream_options *options, int peer) {
   }
 }
 
+static void set_deadline(owner *o, talk *t) {
+  kad_time at =
+      chance(o, 3) ? KAD_TIME_NEVER : now(o) + below(o, 3 * KAD_SECOND);
+  t->timed = true;
+  (void)kad__node_stream_deadline(t->stream, 1 + (unsigned)below(o, 3), at);
+  touch(o);
+}
+
 void owner_open(owner *o, int peer) {
   talk *t = owner_free_talk(o);
   kad_stream_options options;
@@ -86,33 +104,30 @@ void owner_open(owner *o, int peer) {
     return;
   }
   gale_all.streams++;
-  *t = (talk){.stream = stream, .peer = peer, .salt = (uint8_t)below(o, 256)};
+  *t = (talk){.stream = stream, .peer = peer, .speech = gale_speech(o->world)};
 }
 
 static void write_some(owner *o, talk *t) {
-  uint8_t bytes[VALUE_MAX];
-  size_t len = 1 + below(o, chance(o, 4) ? sizeof(bytes) : 100);
+  static uint8_t bytes[WRITE_MAX];
+  size_t most = chance(o, 8) ? sizeof(bytes) : 2000;
+  size_t len = 1 + below(o, chance(o, 4) ? most : 100);
+  speech *ours = &o->world->speeches[t->speech];
+  if (t->speech == 0) {
+    return;
+  }
   for (size_t i = 0; i < len; i++) {
-    bytes[i] = (uint8_t)(storms_byte(t->written + i) + t->salt);
+    bytes[i] = gale_byte(t->speech, ours->written + i);
   }
   int result = kad_stream_write(t->stream, bytes, len);
   touch(o);
   if (result >= 0) {
     STORM_CHECK(o, !t->ours_over && !t->dead && (size_t)result <= len);
-    t->written += (uint64_t)result;
+    ours->written += (uint64_t)result;
     return;
   }
   STORM_CHECK(o, result != KAD_E_STATE || t->ours_over);
   STORM_CHECK(o, result != KAD_E_NO_MEMORY || o->starved);
   STORM_CHECK(o, result != KAD_E_AGAIN || !t->dead);
-}
-
-static void set_deadline(owner *o, talk *t) {
-  kad_time at =
-      chance(o, 3) ? KAD_TIME_NEVER : now(o) + below(o, 3 * KAD_SECOND);
-  t->timed = true;
-  (void)kad__node_stream_deadline(t->stream, 1 + (unsigned)below(o, 3), at);
-  touch(o);
 }
 
 void owner_use_stream(owner *o) {
@@ -128,6 +143,7 @@ void owner_use_stream(owner *o) {
     case 2:
       kad_stream_close_write(t->stream);
       t->ours_over = true;
+      o->world->speeches[t->speech].over = true;
       break;
     case 3:
       if (chance(o, 3)) {
@@ -226,11 +242,22 @@ static void ask(owner *o) {
   start(o, &q);
 }
 
-void owner_connect(owner *o, int peer, uint16_t port) {
-  kad_request q = KAD_REQUEST_INIT(chance(o, 4) ? KAD_PING : KAD_CONNECT);
-  q.address = gale_address(o->world, peer, port);
-  q.timeout = any_timeout(o);
+static void connect(owner *o, kad_operation operation, kad_time timeout,
+                    kad_bytes address) {
+  kad_request q = KAD_REQUEST_INIT(operation);
+  q.address = address;
+  q.timeout = timeout;
   start(o, &q);
+}
+
+void owner_connect(owner *o, int peer) {
+  connect(o, KAD_CONNECT, 0, gale_address(o->world, peer, PORT));
+}
+
+static void reach(owner *o, int peer) {
+  uint16_t port = chance(o, 4) ? NO_PORT : PORT;
+  connect(o, chance(o, 4) ? KAD_PING : KAD_CONNECT, any_timeout(o),
+          gale_address(o->world, peer, port));
 }
 
 static void give_up(owner *o) {
@@ -354,7 +381,7 @@ void owner_act(owner *o) {
       break;
     case 5:
     case 6:
-      owner_connect(o, peer, chance(o, 4) ? NO_PORT : PORT);
+      reach(o, peer);
       break;
     case 7:
     case 8:
@@ -368,7 +395,9 @@ void owner_act(owner *o) {
     case 14:
     case 15:
     case 16:
-      owner_open(o, peer);
+    case 17:
+    case 18:
+      owner_open(o, any_friend(o));
       break;
     default:
       for (int i = 0; i < 6; i++) {

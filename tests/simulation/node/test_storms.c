@@ -10,7 +10,6 @@
 #include "owner.h"
 #include "swarm/swarm_internal.h"
 
-#define PORT 4001
 #define STEPS 300
 #define ADDRESS_LEN 8
 
@@ -32,12 +31,11 @@ kad_bytes gale_address(const gale *w, int node, uint16_t port) {
 
 /* ---- nodes --------------------------------------------------------------- */
 
-/* Some owners refuse one in so many. */
+/* Some owners refuse one in so many, at any question. */
 #define GATED 30
 
 static bool gate(owner *o) {
-  return !o->world->closed &&
-         (o->number % 3 != 1 || !gale_chance(o->world, GATED));
+  return !o->world->closed && (!o->choosy || !gale_chance(o->world, GATED));
 }
 
 static bool gate_peer(void *user, const kad_peer_id *peer) {
@@ -92,7 +90,7 @@ static void hurry(gale *w, kad_dht_options *dht) {
 }
 
 static void choose_security(gale *w, kad__node_config *config) {
-  switch (gale_below(w, 4)) {
+  switch (gale_below(w, w->seed % 2 == 0 ? 4 : 12)) { /* TLS takes long */
     case 0:
       config->security[0] = KAD_SECURITY_TLS;
       break;
@@ -108,27 +106,17 @@ static void choose_security(gale *w, kad__node_config *config) {
   }
 }
 
-/* `keyed`: of 3 nodes so many have the key of a private network. */
-static void configure(owner *o, uint64_t keyed) {
+static void configure_plainly(owner *o) {
   gale *w = o->world;
   kad__node_config *config = &o->config;
   kad__node_config_default(config);
   config->allocator = &o->memory.allocator;
   config->protocol =
       kad__bytes_of(w->public_network ? KAD_PROTOCOL_IPFS : "/storm/kad/1.0.0");
-  config->mode = (kad_mode)gale_below(w, 3);
-  config->idle_timeout = (2 + gale_below(w, 20)) * KAD_SECOND;
   o->namespaces[0] = kad__bytes_of("app");
   config->namespaces = o->namespaces;
   config->namespace_count = w->public_network ? 1 : 0;
-  config->report_inbound = gale_chance(w, 3);
-  config->review_records = gale_chance(w, 4);
-  config->observers = 2;
-  choose_security(w, config);
-  if (gale_below(w, 3) < keyed) {
-    memset(o->network_key, 7, sizeof(o->network_key));
-    config->network_key = o->network_key;
-  }
+  memset(o->network_key, 7, sizeof(o->network_key));
   o->gater = (kad_gater){.user = o,
                          .dial_peer = gate_peer,
                          .dial_address = gate_address,
@@ -136,6 +124,22 @@ static void configure(owner *o, uint64_t keyed) {
                          .secured = gate_proven,
                          .upgraded = gate_proven};
   config->gater = &o->gater;
+}
+
+/* `keyed`: of 3 nodes so many have the key of a private network. */
+static void configure(owner *o, uint64_t keyed) {
+  gale *w = o->world;
+  kad__node_config *config = &o->config;
+  configure_plainly(o);
+  config->mode = (kad_mode)gale_below(w, 3);
+  config->idle_timeout = (2 + gale_below(w, 20)) * KAD_SECOND;
+  config->report_inbound = gale_chance(w, 3);
+  config->review_records = gale_chance(w, 4);
+  config->observers = 2;
+  choose_security(w, config);
+  if (gale_below(w, 3) < keyed) {
+    config->network_key = o->network_key;
+  }
   if (gale_chance(w, 3)) {
     tighten(w, config);
   }
@@ -202,6 +206,7 @@ static void add_node(gale *w, uint64_t keyed) {
                .seed = w->seed,
                .number = (uint32_t)w->nodes,
                .alive = true,
+               .choosy = gale_chance(w, 4),
                .lazy = gale_chance(w, 3)};
   test_allocator_init(&o->memory);
   configure(o, keyed);
@@ -307,8 +312,8 @@ static void do_something(gale *w) {
   } else if (!o->alive) {
     return;
   } else if (other->alive && gale_chance(w, 20)) { /* from both sides at once */
-    owner_connect(o, (int)other->number, PORT);
-    owner_connect(other, (int)o->number, PORT);
+    owner_connect(o, (int)other->number);
+    owner_connect(other, (int)o->number);
   } else {
     owner_act(o);
   }
@@ -461,8 +466,97 @@ static void test_traces(void **state) {
   assert_true(run(seed) != run(seed + 1));
 }
 
+/* ---- links that die in an upgrade ---------------------------------------- */
+
+typedef struct climb {
+  const char *name;
+  uint8_t security[2][KAD_SECURITY_COUNT]; /* dialler's, listener's */
+  bool keyed;
+} climb;
+
+static const climb climbs[] = {
+    {"noise", {{KAD_SECURITY_NOISE}, {0}}, false},
+    {"tls", {{KAD_SECURITY_TLS}, {0}}, false},
+    {"noise and pnet", {{KAD_SECURITY_NOISE}, {0}}, true},
+    {"noise refused",
+     {{KAD_SECURITY_NOISE, KAD_SECURITY_TLS}, {KAD_SECURITY_TLS}},
+     false},
+};
+
+static void add_plain(gale *w, const climb *c) {
+  owner *o = &w->owners[w->nodes];
+  *o = (owner){
+      .world = w, .seed = w->seed, .number = (uint32_t)w->nodes, .alive = true};
+  test_allocator_init(&o->memory);
+  configure_plainly(o);
+  memcpy(o->config.security, c->security[o->number],
+         sizeof(o->config.security));
+  o->config.network_key = c->keyed ? o->network_key : NULL;
+  w->nodes++;
+  assert_ok(kad__simulator_add(w->sim, &o->config, KAD__SIMULATOR_NOBODY));
+  set_up(o);
+}
+
+/* Two nodes meet over links that carry so many bytes, from one side or from
+ * both at once, and speak; then over a good one. Returns the bytes that had
+ * crossed when they had met. */
+static uint64_t upgrade(const climb *c, uint64_t life, bool race) {
+  gale *w = &world;
+  begin(w, life);
+  add_plain(w, c);
+  add_plain(w, c);
+  kad__simulator_next_life(w->sim, life);
+  owner_connect(&w->owners[0], 1);
+  if (race) {
+    owner_connect(&w->owners[1], 0);
+  }
+  pass(w, KAD_SECOND);
+  uint64_t crossed = kad__simulator_counters_get(w->sim)->arrived;
+  owner_open(&w->owners[0], 1);
+  owner_open(&w->owners[1], 0);
+  for (int i = 0; i < 10; i++) {
+    owner_use_stream(&w->owners[i % 2]);
+  }
+  pass(w, 2 * KAD_SECOND);
+  kad__simulator_next_life(w->sim, 0);
+  uint64_t before = gale_all.ends[KAD_CONNECT];
+  owner_connect(&w->owners[0], 1);
+  pass(w, 5 * KAD_SECOND);
+  STORM_CHECK(w, gale_all.ends[KAD_CONNECT] > before);
+  end(w);
+  kad__simulator_free(w->sim);
+  return crossed;
+}
+
+/* Every byte of it, or some. */
+static void die_at(const climb *c, bool race, size_t count) {
+  uint64_t whole = upgrade(c, UINT64_MAX, race);
+  print_message("%s: %llu bytes\n", c->name, (unsigned long long)whole);
+  assert_in_range(whole, 600, 30000);
+  if (count >= whole) {
+    for (uint64_t life = 1; life <= whole; life++) {
+      (void)upgrade(c, life, race);
+    }
+    return;
+  }
+  kad_random random;
+  kad_random_init_u64(&random, test_seed("upgrades"));
+  for (size_t i = 0; i < count; i++) {
+    (void)upgrade(c, 1 + kad_random_below(&random, whole), race);
+  }
+}
+
+static void test_links_die_in_upgrades(void **state) {
+  (void)state;
+  for (size_t i = 0; i < KAD__COUNT(climbs); i++) {
+    die_at(&climbs[i], false, storms_count() / 4);
+    die_at(&climbs[i], true, storms_count() / 4);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_links_die_in_upgrades),
       cmocka_unit_test(test_storms),
       cmocka_unit_test(test_traces),
   };
