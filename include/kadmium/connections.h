@@ -135,11 +135,38 @@ typedef struct kad_swarm_counters {
   uint64_t refused_address;     /**< as many come from that address */
   uint64_t refused_peer;        /**< as many are to that peer */
   uint64_t refused_memory;
-  uint64_t refused_streams; /**< inbound, of connections that have ended */
+  uint64_t refused_streams; /**< inbound, told 0x1002 */
+  uint64_t refused_rate;    /**< connections: too many of late from there */
+  uint64_t starved_streams; /**< reset, 0x1002: no memory for what arrived */
+  uint64_t overrun_connections; /**< closed, 0x1001: the same, beyond streams */
 } kad_swarm_counters;
 
 KAD_API void kad_node_swarm_counters(const kad_node *node,
                                      kad_swarm_counters *out);
+
+/** How much there is of something, and how much there may be. */
+typedef struct kad_quota {
+  uint64_t used;
+  uint64_t limit;
+} kad_quota;
+
+/** What connections use now, beside the limits of kad_node_options. */
+typedef struct kad_usage {
+  kad_quota connections;      /**< established, in both directions */
+  kad_quota inbound;          /**< of these, those that others have opened */
+  kad_quota pending;          /**< inbound, not yet established */
+  kad_quota dials;            /**< addresses that are being dialled */
+  kad_quota inbound_streams;  /**< that nobody has given back yet */
+  kad_quota outbound_streams; /**< the same, ours */
+  kad_quota memory;           /**< bytes that we hold for connections */
+} kad_usage;
+
+KAD_API void kad_node_usage(const kad_node *node, kad_usage *out);
+
+/** The same of one peer; without `pending`, for nobody knows who that is.
+ * False, and nothing in `out`: we have nothing to do with it. */
+KAD_API bool kad_node_peer_usage(const kad_node *node, kad_usage *out,
+                                 const kad_peer_id *peer);
 
 #ifdef __cplusplus
 }

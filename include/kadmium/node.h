@@ -41,6 +41,12 @@ typedef enum kad_security {
 /** How many there are to choose from. */
 #define KAD_SECURITY_COUNT 2
 
+/** The least memory that a limit may leave to connections. */
+#define KAD_MEMORY_MIN ((size_t)256 * 1024)
+
+/** The most addresses that may be dialled at once. */
+#define KAD_DIALS_MAX 4096
+
 /** Length of the key of a private network. */
 #define KAD_NETWORK_KEY_LEN 32
 
@@ -143,6 +149,37 @@ typedef struct kad_node_options {
    * KAD_EVENT_CONNECTION_OPENED and _CLOSED, KAD_EVENT_STREAM_BEGUN and _OVER.
    */
   bool report_swarm;
+  /** Streams of all connections, see kad_node_usage. Those that others have
+   * opened: with one peer (0: 2,048), from one IPv4 address or IPv6 /64 (0:
+   * 4,096), from one IPv6 /48 (0: 8,192), in all (0: 16 for each of
+   * max_connections, at least 8,192); more are reset with code 0x1002. Ours:
+   * with one peer (0: 1,024), in all (0: as many); more wait their turn. */
+  uint32_t max_inbound_streams_per_peer;
+  uint32_t max_inbound_streams_per_address;
+  uint32_t max_inbound_streams_per_group;
+  uint32_t max_inbound_streams_in_all;
+  uint32_t max_outbound_streams_per_peer;
+  uint32_t max_outbound_streams_in_all;
+  /** Bytes that we hold for connections: in all (0: 256 KiB for each of
+   * max_connections, at least 64 MiB), for one peer and for one address (0: 64
+   * MiB), for one /48 (0: 128 MiB), of these at most half of all. At least
+   * KAD_MEMORY_MIN each. Of all of it, what others begin leaves an eighth to
+   * what we begin. Beyond it connections and streams are refused, and streams
+   * on which more arrives are reset with code 0x1002. */
+  size_t max_memory;
+  size_t max_memory_per_peer;
+  size_t max_memory_per_address;
+  size_t max_memory_per_group;
+  /** How often others may connect: from one address so many at once (0: 32),
+   * then so many in a minute (0: 60); from one /48 (0: 128, 240). */
+  uint32_t inbound_burst_per_address;
+  uint32_t inbound_rate_per_address;
+  uint32_t inbound_burst_per_group;
+  uint32_t inbound_rate_per_group;
+  /** Addresses that are dialled at once, in all (0: 160) and of one peer (0:
+   * 8); the others wait. At most KAD_DIALS_MAX. */
+  uint32_t max_dials;
+  uint32_t max_dials_per_peer;
 } kad_node_options;
 
 #ifdef __cplusplus
@@ -161,7 +198,8 @@ static inline kad_node_options kad_node_options_init(void) {
  * Makes a node, binds its listeners and starts to join. `*out` is yours to
  * free. What goes wrong with an address later is an event.
  *
- * KAD_E_INVALID_ARGUMENT: an option makes no sense (a name without '/').
+ * KAD_E_INVALID_ARGUMENT: an option makes no sense (a name without '/', a limit
+ * of memory below KAD_MEMORY_MIN, water marks of which the low one is higher).
  * KAD_E_MULTIADDR: one of the addresses is malformed.
  * KAD_E_UNSUPPORTED: one that we cannot listen on; a network key, in a build
  * without libsodium.

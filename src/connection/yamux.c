@@ -38,6 +38,7 @@ int kad__yamux_new(kad__yamux **out, const kad_allocator *allocator,
                     .slots = y->small_table,
                     .slot_bits = KAD__YAMUX_SMALL_TABLE_BITS,
                     .next_id = client ? 1 : 2,
+                    .room = {UINT32_MAX, UINT32_MAX, UINT32_MAX},
                     .drain_budget = KAD__YAMUX_DRAIN_START,
                     .resets_left = KAD__YAMUX_RESET_BURST,
                     .resets_at = now,
@@ -259,6 +260,13 @@ int kad__yamux_fail(kad__yamux *y, int error) {
     fail_stream(member_of(node), error);
   }
   return error;
+}
+
+void kad__yamux_set_room(kad__yamux *y, kad__yamux_room room) {
+  y->room = room;
+  if (room.bytes_in == 0) {
+    kad__yamux_drop_spare(y);
+  }
 }
 
 void kad__yamux_close(kad__yamux *y, uint32_t code) {

@@ -43,7 +43,16 @@ typedef struct kad__yamux_stats {
   uint64_t resets_in;  /* streams that the peer reset */
   uint64_t aborted;    /* streams that the session reset by itself */
   uint32_t go_away;    /* the peer's code, once KAD_E_GO_AWAY was returned */
+  uint64_t starved;    /* streams that were reset (0x1002) because there was no
+                          room for what arrived on them */
 } kad__yamux_stats;
+
+/* What sessions that share a limit still have of it. */
+typedef struct kad__yamux_room {
+  uint32_t streams;   /* that the peer may open */
+  uint32_t bytes_in;  /* that may arrive on streams which the peer opened */
+  uint32_t bytes_out; /* and on ours */
+} kad__yamux_room;
 
 typedef enum kad__yamux_event_type {
   KAD__YAMUX_OPENED,   /* the peer opened `stream`; adopt or reset it */
@@ -63,6 +72,12 @@ int kad__yamux_new(kad__yamux **out, const kad_allocator *allocator,
                    const kad__yamux_config *config, bool client, kad_time now);
 /* Frees the session and every stream, released or not. */
 void kad__yamux_free(kad__yamux *y);
+
+/* The room until this is said again; without a limit (UINT32_MAX) at first.
+ * What is used of it meanwhile is taken off. Streams beyond it are refused with
+ * 0x1002; a stream for whose bytes there is none is reset with that code;
+ * windows do not grow beyond it. */
+void kad__yamux_set_room(kad__yamux *y, kad__yamux_room room);
 
 /* Takes all of `in`. On an error the session is dead: its streams are reset
  * with that error, a GoAway may still be pulled as output, and then the

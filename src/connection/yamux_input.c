@@ -57,14 +57,16 @@ static int on_syn(kad__yamux *y, const kad__yamux_frame *f) {
   if (y->closing) {
     return refuse(y, f->id, KAD__STREAM_SHUTDOWN);
   }
-  if (y->inbound >= y->config.max_inbound_streams &&
-      !kad__yamux_evict(y, true)) {
+  bool full = y->inbound >= y->config.max_inbound_streams &&
+              !kad__yamux_evict(y, true);
+  if (full || y->room.streams == 0) {
     return refuse(y, f->id, KAD__STREAM_RESOURCE_LIMIT);
   }
   kad__yamux_stream *s = kad__yamux_add(y, f->id, true);
   if (s == NULL) {
     return refuse(y, f->id, KAD__STREAM_RESOURCE_LIMIT);
   }
+  y->room.streams--;
   y->stats.streams_in++;
   kad__yamux_raise(s, KAD__YAMUX_OPENED);
   return 0;
@@ -92,6 +94,7 @@ static int on_reset(kad__yamux_stream *s, const kad__yamux_frame *f) {
     kad__yamux_kill(s, KAD_E_STREAM_RESET, true);
     s->reset_code = f->type == KAD__YAMUX_WINDOW_UPDATE ? f->length : 0;
     if (!s->announced) {
+      y->room.streams += y->room.streams < UINT32_MAX;
       kad__yamux_remove(s);
     } else {
       kad__yamux_raise(s, KAD__YAMUX_RESET);
@@ -262,18 +265,31 @@ static int on_frame(kad__yamux *y, const kad__yamux_frame *f) {
 
 /* ---- bytes ------------------------------------------------------------- */
 
+static void starve(kad__yamux_stream *s, int error) {
+  s->session->stats.starved++;
+  abort_stream(s, error, KAD__STREAM_RESOURCE_LIMIT);
+}
+
+static void take_room(uint32_t *room, size_t len) {
+  *room -= len < *room ? (uint32_t)len : *room;
+}
+
 static void store(kad__yamux_stream *s, kad_bytes bytes) {
   kad__yamux *y = s->session;
   uint8_t *tail = NULL;
-  if (bytes.len > y->config.receive_max - y->unread) {
-    abort_stream(s, KAD_E_LIMIT, KAD__STREAM_RESOURCE_LIMIT);
+  size_t room = s->inbound ? y->room.bytes_in : y->room.bytes_out;
+  if (bytes.len > y->config.receive_max - y->unread || bytes.len > room) {
+    starve(s, KAD_E_LIMIT);
     return;
   }
+  size_t before = y->buffers;
   int result = kad__yamux_buffer_reserve(y, &s->in, &tail, bytes.len);
   if (result < 0) {
-    abort_stream(s, result, KAD__STREAM_RESOURCE_LIMIT);
+    starve(s, result);
     return;
   }
+  take_room(&y->room.bytes_in, y->buffers - before);
+  take_room(&y->room.bytes_out, y->buffers - before);
   memcpy(tail, bytes.data, bytes.len);
   kad__buffer_commit(&s->in, bytes.len);
   y->unread += bytes.len;

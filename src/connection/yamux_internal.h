@@ -136,6 +136,7 @@ struct kad__yamux {
   size_t granted;  /* sum of all windows that peers can still use */
   size_t buffers;  /* bytes of memory behind all buffers */
 
+  kad__yamux_room room;
   uint32_t drain_budget;
   uint32_t resets_left;
   kad_time resets_at; /* when resets_left was last refilled */

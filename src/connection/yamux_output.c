@@ -119,7 +119,9 @@ static uint32_t growth(const kad__yamux_stream *s) {
   }
   uint32_t more = config->window_max - s->window;
   more = s->window < more ? s->window : more;
-  return y->granted + more <= config->receive_max ? more : 0;
+  return y->granted + more <= config->receive_max && more <= y->room.bytes_in
+             ? more
+             : 0;
 }
 
 static uint32_t take_credit(kad__yamux_stream *s) {

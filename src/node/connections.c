@@ -160,6 +160,15 @@ kad_connectedness kad__node_connectedness(const kad__node *node,
                                                  : KAD_NOT_CONNECTED;
 }
 
+void kad__node_usage(const kad__node *node, kad_usage *out) {
+  kad__swarm_usage(node->swarm, out);
+}
+
+bool kad__node_peer_usage(const kad__node *node, kad_usage *out,
+                          const kad_peer_id *peer) {
+  return kad__swarm_usage_peer(node->swarm, out, peer);
+}
+
 kad_bytes kad__node_listen_addresses(kad__node *node) {
   kad_bytes list[64];
   size_t count =

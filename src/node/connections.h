@@ -27,6 +27,9 @@ void kad__node_report_stream(kad__node *node, const kad__swarm_event *event);
 /* Likewise; `event` has everything but its type. */
 void kad__node_report_connection(kad__node *node, const kad_event *event,
                                  kad__swarm_event_type type);
+void kad__node_usage(const kad__node *node, kad_usage *out);
+bool kad__node_peer_usage(const kad__node *node, kad_usage *out,
+                          const kad_peer_id *peer);
 /* Peers of the routing table are worth more than those of nothing. */
 void kad__node_value_table(kad__node *node, const kad__dht_event *event);
 /* Shares its memory with kad__node_addresses. */

@@ -47,6 +47,14 @@ typedef struct kad__node_config {
   uint32_t max_inbound_per_address;
   uint32_t max_inbound_per_group;
   uint32_t max_connections_per_peer;
+  kad__load max_in_all; /* each 0: default */
+  kad__load max_per_peer;
+  kad__load max_per_address;
+  kad__load max_per_group;
+  kad__pace pace_per_address; /* the same */
+  kad__pace pace_per_group;
+  uint32_t max_dials; /* 0, as the next: default */
+  uint32_t max_dials_per_peer;
   uint32_t observers;  /* that must agree on an address of ours; 0: 4 */
   kad__store *store;   /* borrowed, outlives the node; NULL: in memory */
   kad_dht_options dht; /* its list of validators is copied */

@@ -77,3 +77,12 @@ kad_bytes kad_node_listen_addresses(kad_node *node) {
 void kad_node_swarm_counters(const kad_node *node, kad_swarm_counters *out) {
   *out = *kad__swarm_counters_get(kad__node_swarm(node->host.node));
 }
+
+void kad_node_usage(const kad_node *node, kad_usage *out) {
+  kad__node_usage(node->host.node, out);
+}
+
+bool kad_node_peer_usage(const kad_node *node, kad_usage *out,
+                         const kad_peer_id *peer) {
+  return kad__node_peer_usage(node->host.node, out, peer);
+}

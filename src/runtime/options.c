@@ -100,6 +100,8 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   config->max_inbound_per_address = o->max_inbound_per_address;
   config->max_inbound_per_group = o->max_inbound_per_group;
   config->max_connections_per_peer = o->max_connections_per_peer;
+  config->max_dials = o->max_dials;
+  config->max_dials_per_peer = o->max_dials_per_peer;
   config->dht = o->dht;
   config->store = o->store;
   if (o->protocol != NULL) {
@@ -114,6 +116,26 @@ static void read_values(kad__node_config *config, const kad_node_options *o) {
   if (o->max_connections != 0) {
     config->max_connections = o->max_connections;
   }
+}
+
+static void read_limits(kad__node_config *config, const kad_node_options *o) {
+  config->max_in_all = (kad__load){.bytes = o->max_memory,
+                                   .inbound = o->max_inbound_streams_in_all,
+                                   .outbound = o->max_outbound_streams_in_all};
+  config->max_per_peer =
+      (kad__load){.bytes = o->max_memory_per_peer,
+                  .inbound = o->max_inbound_streams_per_peer,
+                  .outbound = o->max_outbound_streams_per_peer};
+  config->max_per_address =
+      (kad__load){.bytes = o->max_memory_per_address,
+                  .inbound = o->max_inbound_streams_per_address};
+  config->max_per_group =
+      (kad__load){.bytes = o->max_memory_per_group,
+                  .inbound = o->max_inbound_streams_per_group};
+  config->pace_per_address =
+      (kad__pace){o->inbound_burst_per_address, o->inbound_rate_per_address};
+  config->pace_per_group =
+      (kad__pace){o->inbound_burst_per_group, o->inbound_rate_per_group};
 }
 
 static int read_seed(kad__options *out, const kad_node_options *o) {
@@ -138,11 +160,26 @@ static bool security_fits(const kad_node_options *o) {
          (second == 0 || (first != 0 && first != second));
 }
 
+static bool memory_fits(size_t bytes) {
+  return bytes == 0 || bytes >= KAD_MEMORY_MIN;
+}
+
+static bool limits_fit(const kad_node_options *o) {
+  bool marks =
+      o->low_water == 0 || o->high_water == 0 || o->low_water <= o->high_water;
+  return marks && memory_fits(o->max_memory) &&
+         memory_fits(o->max_memory_per_peer) &&
+         memory_fits(o->max_memory_per_address) &&
+         memory_fits(o->max_memory_per_group) &&
+         o->max_dials <= KAD_DIALS_MAX &&
+         o->max_dials_per_peer <= KAD_DIALS_MAX;
+}
+
 int kad__options_read(kad__options *out, const kad_node_options *options) {
   kad_node_options o = KAD_NODE_OPTIONS_INIT;
   size_t size = options->struct_size;
   memcpy(&o, options, size < sizeof(o) ? size : sizeof(o));
-  if (!counts_fit(&o) || !security_fits(&o)) {
+  if (!counts_fit(&o) || !security_fits(&o) || !limits_fit(&o)) {
     return KAD_E_INVALID_ARGUMENT;
   }
   *out =
@@ -152,6 +189,7 @@ int kad__options_read(kad__options *out, const kad_node_options *options) {
   out->config.allocator = &out->allocator;
   out->port_mapping = o.port_mapping;
   read_values(&out->config, &o);
+  read_limits(&out->config, &o);
   size_t count =
       o.listen_count + o.announce_count + o.bootstrap_count + o.namespace_count;
   size_t lists = count * sizeof(kad_bytes);

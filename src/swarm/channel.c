@@ -45,7 +45,6 @@ static int channel_new(kad__channel **out, kad__swarm *s, kad_bytes remote) {
 
 void kad__channel_free(kad__channel *c) {
   kad__swarm *s = c->swarm;
-  s->memory -= c->charged;
   kad__source_cancel(&c->connected);
   kad__source_cancel(&c->ended);
   kad__source_cancel(&c->action);
@@ -54,7 +53,7 @@ void kad__channel_free(kad__channel *c) {
   kad__list_unlink(&c->dirty);
   kad__heap_remove(&s->channel_timers, &c->timer);
   kad__ids_remove(&s->ids, c->id);
-  kad__limits_leave(s, c->origin);
+  kad__limits_part(c);
   kad__connection_free(c->connection);
   kad__bandwidth_let_go(&s->bandwidth, &s->bandwidth.peers, c->metered, s->now);
   kad__owned_release(&s->allocator, c->remote);
@@ -108,13 +107,12 @@ int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
   kad__channel *c = NULL;
   result = channel_new(&c, s, remote);
   if (result < 0) {
-    s->pending_inbound--;
-    kad__limits_leave(s, origin);
+    kad__limits_give_back(s, origin);
     return result;
   }
   c->inbound = true;
-  c->origin = origin;
   c->transport = transport_of(s, listener);
+  kad__limits_enter(c, origin);
   result = start_upgrade(c, local, false, NULL);
   if (result < 0) {
     s->pending_inbound--;
@@ -133,6 +131,11 @@ int kad__channel_dial(kad__dial *d, uint8_t index) {
   if (result < 0) {
     return result;
   }
+  result = kad__limits_dial(c);
+  if (result < 0) {
+    kad__channel_free(c);
+    return result;
+  }
   candidate->state = KAD__CANDIDATE_OPENING;
   c->candidate = index;
   c->transport = candidate->transport;
@@ -140,7 +143,7 @@ int kad__channel_dial(kad__dial *d, uint8_t index) {
   kad__list_append(&d->channels, &c->group);
   d->opening++;
   d->swarm->opening++;
-  kad__limits_charge(c);
+  kad__account_charge(c);
   kad__channel_arm(c);
   kad__swarm_ask(d->swarm, &c->action, KAD__CHANNEL_DIAL);
   return 0;
@@ -213,8 +216,7 @@ static void establish(kad__channel *c) {
   kad__swarm *s = c->swarm;
   kad__swarm_peer *peer =
       kad__swarm_get_peer(s, kad__connection_peer(c->connection));
-  int result =
-      peer == NULL ? KAD_E_NO_MEMORY : kad__limits_establish(s, c, peer);
+  int result = peer == NULL ? KAD_E_NO_MEMORY : kad__limits_establish(c, peer);
   if (result == 0 && !kad__gate_upgraded(c)) {
     result = KAD_E_GATED;
   }
@@ -284,6 +286,25 @@ void kad__channel_touch(kad__channel *c) {
   }
 }
 
+static bool is_running(const kad__channel *c) {
+  return c->state == KAD__CHANNEL_OPEN || c->state == KAD__CHANNEL_UPGRADING;
+}
+
+/* What could not be refused in parts is refused as a whole. */
+static void charge(kad__channel *c) {
+  size_t before = c->charged;
+  kad__account_charge(c);
+  if (c->charged <= before || !kad__account_overrun(c)) {
+    return;
+  }
+  c->swarm->counters.overrun_connections++;
+  if (c->state == KAD__CHANNEL_OPEN) {
+    kad__yamux_close(kad__connection_yamux(c->connection),
+                     KAD_CONNECTION_CODE_LIMIT);
+  }
+  kad__channel_drop(c, KAD_E_LIMIT);
+}
+
 void kad__channel_pump(kad__channel *c) {
   if (c->state == KAD__CHANNEL_UPGRADING && !kad__gate_secured(c)) {
     kad__channel_drop(c, KAD_E_GATED);
@@ -295,11 +316,14 @@ void kad__channel_pump(kad__channel *c) {
   }
   if (c->state == KAD__CHANNEL_OPEN) {
     poll_streams(c);
+    kad__account_refusals(c);
   }
-  if (c->state != KAD__CHANNEL_OPEN && c->state != KAD__CHANNEL_UPGRADING) {
+  if (is_running(c)) {
+    charge(c);
+  }
+  if (!is_running(c)) {
     return;
   }
-  kad__limits_charge(c);
   follow_congestion(c);
   kad__channel_touch(c);
   kad__channel_arm(c);
@@ -309,11 +333,11 @@ void kad__swarm_input(kad__swarm *s, kad__id connection, uint8_t *in,
                       size_t len, kad_time now) {
   kad__swarm_set_now(s, now);
   kad__channel *c = kad__ids_find(&s->ids, connection, KAD__OBJECT_CHANNEL);
-  if (c == NULL ||
-      (c->state != KAD__CHANNEL_OPEN && c->state != KAD__CHANNEL_UPGRADING)) {
+  if (c == NULL || !is_running(c)) {
     return;
   }
   kad__channel_count(c, len, 0);
+  kad__account_admit(c);
   int result = kad__connection_input(c->connection, in, len, s->now);
   if (result < 0) {
     kad__channel_drop(c, result);
@@ -345,9 +369,7 @@ static void leave_peer(kad__channel *c) {
   kad__list_unlink(&c->group);
   s->established--;
   s->counters.closed++;
-  s->counters.refused_streams +=
-      kad__yamux_stats_get(kad__connection_yamux(c->connection))
-          ->streams_refused;
+  kad__account_refusals(c);
   s->established_inbound -= c->inbound;
   c->peer = NULL;
   c->last = --peer->channel_count == 0;
@@ -389,8 +411,7 @@ static void forget(kad__channel *c) {
   kad__list_unlink(&c->dirty);
   kad__heap_remove(&s->channel_timers, &c->timer);
   kad__ids_remove(&s->ids, c->id);
-  kad__limits_leave(s, c->origin);
-  c->origin = NULL;
+  kad__limits_leave(c);
 }
 
 static void close_now(kad__channel *c) {

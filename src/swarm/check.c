@@ -20,15 +20,46 @@ typedef struct census {
   uint32_t channels_of_peers;
   uint32_t origins;
   uint32_t groups;
-  size_t memory;
+  uint32_t holders_of_peers;
+  uint32_t holders_of_origins;
+  /* What channels have and what accounts say, each times a number of the
+   * account's own: only when all agree one by one do the sums. */
+  uint64_t charged;
+  uint64_t inbound;
+  uint64_t outbound;
 } census;
 
-static const char *check_streams(const kad__channel *c) {
+static uint64_t weight(const kad__account *account) {
+  return ((uint64_t)(uintptr_t)account >> 4) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* `sign` 1: a channel has it; -1: the account says so. */
+static void weigh(census *found, const kad__account *account, kad__load load,
+                  int sign) {
+  uint64_t times = weight(account) * (uint64_t)(int64_t)sign;
+  found->charged += times * load.bytes;
+  found->inbound += times * load.inbound;
+  found->outbound += times * load.outbound;
+}
+
+static const char *check_account(const kad__account *a, census *found) {
+  CHECK(a->used.inbound <= a->max->inbound);
+  CHECK(a->used.outbound <= a->max->outbound);
+  weigh(found, a, a->used, -1);
+  return NULL;
+}
+
+static const char *check_streams(const kad__channel *c, census *found) {
   uint32_t count = 0;
+  size_t held = 0;
+  kad__load load = {.bytes = c->charged};
   KAD__LIST_EACH(node, &c->streams) {
     const kad__stream *stream = KAD__CONTAINER(node, kad__stream, in_channel);
     bool queued = kad__list_linked(&stream->event.link);
     count++;
+    held += stream->held.cap + stream->elsewhere;
+    load.inbound += stream->inbound;
+    load.outbound += !stream->inbound;
     CHECK(stream->channel == c);
     CHECK(stream->inner != NULL);
     CHECK(kad__yamux_stream_user(stream->inner) == stream);
@@ -39,7 +70,25 @@ static const char *check_streams(const kad__channel *c) {
           kad__heap_has(&stream->timer));
   }
   CHECK(count == c->stream_count);
+  CHECK(held == c->held);
+  kad__accounts accounts = kad__accounts_of(c);
+  for (size_t i = 0; i < accounts.count; i++) {
+    weigh(found, accounts.list[i], load, 1);
+  }
   return NULL;
+}
+
+static const char *check_accounts(const kad__channel *c, census *found) {
+  const kad__origin *group = c->origin == NULL ? NULL : c->origin->group;
+  CHECK(c->peer == NULL || c->holder == c->peer);
+  CHECK(!c->in_place || c->inbound);
+  CHECK(c->in_place == (c->inbound && c->state != KAD__CHANNEL_CLOSED));
+  found->holders_of_peers += c->holder != NULL;
+  found->holders_of_origins += c->origin != NULL;
+  found->holders_of_origins += group != NULL;
+  found->origins += c->in_place && c->origin != NULL;
+  found->groups += c->in_place && group != NULL;
+  return check_streams(c, found);
 }
 
 static const char *check_channel(const kad__channel *c, census *found) {
@@ -62,9 +111,7 @@ static const char *check_channel(const kad__channel *c, census *found) {
   found->pending_inbound += c->state == KAD__CHANNEL_UPGRADING && c->inbound;
   found->opening += c->state <= KAD__CHANNEL_UPGRADING && !c->inbound;
   found->channels_of_dials += c->dial != NULL;
-  found->origins += c->origin != NULL;
-  found->memory += c->charged;
-  return check_streams(c);
+  return check_accounts(c, found);
 }
 
 static const char *check_dial(const kad__dial *d, census *found) {
@@ -103,8 +150,10 @@ static const char *check_peer(const kad__swarm_peer *peer, census *found) {
   }
   found->channels_of_peers += count;
   CHECK(count == peer->channel_count);
-  CHECK(count != 0 || peer->dial != NULL || peer->is_protected);
-  return NULL;
+  CHECK(count <= peer->holders);
+  CHECK(peer->holders != 0 || peer->dial != NULL || peer->is_protected);
+  found->holders_of_peers -= peer->holders;
+  return check_account(&peer->account, found);
 }
 
 static const char *check_peers(const kad__swarm *s, census *found) {
@@ -117,20 +166,34 @@ static const char *check_peers(const kad__swarm *s, census *found) {
       return broken;
     }
   }
-  slot = 0;
-  node = NULL;
-  while ((node = kad__map_next(&s->origins, &slot, node)) != NULL) {
-    const kad__origin *origin = KAD__CONTAINER(node, kad__origin, node);
-    bool is_group = origin->key_len == KAD__ORIGIN_GROUP_LEN;
-    CHECK(origin->count != 0);
-    CHECK(origin->count <= (is_group ? s->config.max_inbound_per_group
-                                     : s->config.max_inbound_per_address));
-    CHECK((origin->group != NULL) == (origin->key_len == 9));
-    found->origins -= is_group ? 0 : origin->count;
-    found->groups += origin->group != NULL ? origin->count : 0;
-    found->groups -= is_group ? origin->count : 0;
-  }
   return NULL;
+}
+
+static const char *check_origin(const kad__swarm *s, const kad__origin *origin,
+                                census *found) {
+  bool is_group = origin->key_len == KAD__ORIGIN_GROUP_LEN;
+  CHECK(origin->holders != 0);
+  CHECK(origin->count <= origin->holders);
+  CHECK(origin->count <= (is_group ? s->config.max_inbound_per_group
+                                   : s->config.max_inbound_per_address));
+  CHECK((origin->group != NULL) == (origin->key_len == KAD__RATE_KEY_MAX));
+  found->origins -= is_group ? 0 : origin->count;
+  found->groups -= is_group ? origin->count : 0;
+  found->holders_of_origins -= origin->holders;
+  return check_account(&origin->account, found);
+}
+
+static const char *check_origins(const kad__swarm *s, census *found) {
+  uint32_t slot = 0;
+  kad__map_node *node = NULL;
+  while ((node = kad__map_next(&s->origins, &slot, node)) != NULL) {
+    const char *broken =
+        check_origin(s, KAD__CONTAINER(node, kad__origin, node), found);
+    if (broken != NULL) {
+      return broken;
+    }
+  }
+  return check_account(&s->account, found);
 }
 
 static const char *check_counters(const kad__swarm *s, const census *found) {
@@ -144,7 +207,11 @@ static const char *check_counters(const kad__swarm *s, const census *found) {
   CHECK(found->channels_of_peers == s->established);
   CHECK(found->origins == 0);
   CHECK(found->groups == 0);
-  CHECK(found->memory == s->memory);
+  CHECK(found->holders_of_peers == 0);
+  CHECK(found->holders_of_origins == 0);
+  CHECK(found->charged == 0);
+  CHECK(found->inbound == 0);
+  CHECK(found->outbound == 0);
   CHECK(s->opening <= s->config.max_dials);
   CHECK(s->established <= s->config.max_connections);
   CHECK(s->pending_inbound <= s->config.max_pending_inbound);
@@ -169,6 +236,9 @@ const char *kad__swarm_check(const kad__swarm *s) {
     }
   }
   broken = check_peers(s, &found);
+  if (broken == NULL) {
+    broken = check_origins(s, &found);
+  }
   if (broken == NULL) {
     broken = check_counters(s, &found);
   }

@@ -1,81 +1,137 @@
 /* Who gets in. A channel is counted from accept to close, by its state and by
- * the place it comes from, so that one address cannot take everything. Our own
- * dials can always use the last eighth of the connections: a node that others
- * have filled up must still be able to look things up. */
+ * the place it comes from, so that one address cannot take everything, neither
+ * at once nor by coming again and again. Our own dials can always use the last
+ * eighth of the connections: a node that others have filled up must still be
+ * able to look things up. */
 #include "swarm/swarm_internal.h"
 
-/* The key of a place: how many bytes of the address, and these; 0: loopback,
- * not counted. */
-static uint8_t origin_key(uint8_t out[9], kad_bytes remote) {
+/* An address, and the group that it is of, as keys; len 0: not counted. The
+ * first byte of a key tells its length, so that no two kinds are alike. */
+typedef struct place {
+  uint8_t address[KAD__RATE_KEY_MAX];
+  uint8_t address_len;
+  uint8_t group[KAD__ORIGIN_GROUP_LEN];
+  uint8_t group_len;
+} place;
+
+/* Whoever owns a /48, which is given away freely, has 65,536 of the /64. */
+static place place_of(kad_bytes remote) {
+  place p = {.address_len = 0};
   kad__address_info info;
   kad__address_read(&info, remote);
   if (info.ip.len == 0 || kad__ip_is_loopback(info.ip)) {
-    return 0;
+    return p;
   }
   info.ip = kad__ip_unmap(info.ip);
   uint8_t len = info.ip.len == 4 ? 4 : 8;
-  out[0] = len;
-  memcpy(out + 1, info.ip.data, len);
-  return (uint8_t)(1 + len);
+  p.address[0] = len;
+  p.address_len = (uint8_t)(1 + len);
+  memcpy(p.address + 1, info.ip.data, len);
+  if (len == 8) {
+    p.group[0] = KAD__ORIGIN_GROUP_LEN - 1;
+    p.group_len = KAD__ORIGIN_GROUP_LEN;
+    memcpy(p.group + 1, info.ip.data, KAD__ORIGIN_GROUP_LEN - 1);
+  }
+  return p;
 }
 
-static kad__origin *add_origin(kad__swarm *s, const uint8_t *key, uint8_t len) {
+static void init_rate(kad__rate *rate, kad__swarm *s, kad__pace pace,
+                      uint32_t places) {
+  uint64_t secret[2];
+  kad__draw_secret(secret, s->config.random);
+  kad__rate_init(rate, &s->allocator, secret, pace.burst, pace.per_minute,
+                 places);
+}
+
+void kad__limits_init(kad__swarm *s) {
+  uint64_t secret[2];
+  kad__draw_secret(secret, s->config.random);
+  kad__map_init(&s->origins, secret);
+  init_rate(&s->rate_of_addresses, s, s->config.pace_per_address,
+            KAD__RATE_ADDRESSES);
+  init_rate(&s->rate_of_groups, s, s->config.pace_per_group, KAD__RATE_GROUPS);
+  s->account.max = &s->config.max_in_all;
+}
+
+void kad__limits_fini(kad__swarm *s) {
+  kad__map_fini(&s->origins, &s->allocator);
+  kad__rate_fini(&s->rate_of_addresses);
+  kad__rate_fini(&s->rate_of_groups);
+}
+
+/* ---- places ------------------------------------------------------------- */
+
+static kad__origin *find_origin(const kad__swarm *s, kad_bytes key) {
+  kad__map_node *node = kad__map_find(&s->origins, key);
+  return node == NULL ? NULL : KAD__CONTAINER(node, kad__origin, node);
+}
+
+static kad__origin *add_origin(kad__swarm *s, kad_bytes key,
+                               const kad__load *max) {
   kad__origin *origin = kad__calloc(&s->allocator, 1, sizeof(*origin));
   if (origin == NULL) {
     return NULL;
   }
-  memcpy(origin->key, key, len);
-  origin->key_len = len;
+  memcpy(origin->key, key.data, key.len);
+  origin->key_len = (uint8_t)key.len;
+  origin->account.max = max;
   if (kad__map_add(&s->origins, &s->allocator, &origin->node,
-                   kad__bytes(origin->key, len)) < 0) {
+                   kad__bytes(origin->key, key.len)) < 0) {
     kad__release(&s->allocator, origin);
     return NULL;
   }
   return origin;
 }
 
-static int enter(kad__swarm *s, kad__origin **out, const uint8_t *key,
-                 uint8_t len, uint32_t max) {
-  kad__map_node *node = kad__map_find(&s->origins, kad__bytes(key, len));
-  kad__origin *origin =
-      node == NULL ? NULL : KAD__CONTAINER(node, kad__origin, node);
-  if (max == 0 || (origin != NULL && origin->count >= max)) {
-    return KAD_E_LIMIT;
+static kad__origin *hold(kad__swarm *s, kad_bytes key, const kad__load *max) {
+  kad__origin *origin = find_origin(s, key);
+  if (origin == NULL) {
+    origin = add_origin(s, key, max);
   }
-  if (origin == NULL && (origin = add_origin(s, key, len)) == NULL) {
-    return KAD_E_NO_MEMORY;
+  if (origin != NULL) {
+    origin->holders++;
   }
-  origin->count++;
-  *out = origin;
-  return 0;
+  return origin;
 }
 
-/* Whoever owns a /48, which is given away freely, has 65,536 of the /64. */
-static int enter_all(kad__swarm *s, kad__origin **out, kad_bytes remote) {
-  uint8_t key[9];
-  uint8_t len = origin_key(key, remote);
-  kad__origin *group = NULL;
-  *out = NULL;
-  if (len == 0) {
-    return 0;
+/* Ends a hold of the origin and of its group. */
+static void let_go(kad__swarm *s, kad__origin *origin) {
+  while (origin != NULL) {
+    kad__origin *group = origin->group;
+    if (--origin->holders == 0) {
+      kad__map_remove(&s->origins, &origin->node);
+      kad__release(&s->allocator, origin);
+    }
+    origin = group;
   }
-  if (len == 9) {
-    uint8_t wide[KAD__ORIGIN_GROUP_LEN] = {KAD__ORIGIN_GROUP_LEN - 1};
-    memcpy(wide + 1, key + 1, sizeof(wide) - 1);
-    int result =
-        enter(s, &group, wide, sizeof(wide), s->config.max_inbound_per_group);
-    if (result < 0) {
-      return result;
+}
+
+static kad__origin *hold_both(kad__swarm *s, const place *p) {
+  kad__origin *group = NULL;
+  if (p->group_len != 0) {
+    group =
+        hold(s, kad__bytes(p->group, p->group_len), &s->config.max_per_group);
+    if (group == NULL) {
+      return NULL;
     }
   }
-  int result = enter(s, out, key, len, s->config.max_inbound_per_address);
-  if (result < 0) {
-    kad__limits_leave(s, group);
-    return result;
+  kad__origin *origin = hold(s, kad__bytes(p->address, p->address_len),
+                             &s->config.max_per_address);
+  if (origin == NULL) {
+    let_go(s, group);
+    return NULL;
   }
-  (*out)->group = group;
-  return 0;
+  origin->group = group;
+  return origin;
 }
+
+static void count(kad__origin *origin, int change) {
+  for (; origin != NULL; origin = origin->group) {
+    origin->count += (uint32_t)change;
+  }
+}
+
+/* ---- accepting ---------------------------------------------------------- */
 
 static bool inbound_full(const kad__swarm *s) {
   uint32_t max = s->config.max_connections;
@@ -88,53 +144,137 @@ static int refuse(uint64_t *counter) {
   return KAD_E_LIMIT;
 }
 
-int kad__limits_accept(kad__swarm *s, kad__origin **origin, kad_bytes remote) {
+static int check_place(kad__swarm *s, kad_bytes key, uint32_t max,
+                       const kad__rate *rate) {
+  const kad__origin *origin = find_origin(s, key);
+  if (max == 0 || (origin != NULL && origin->count >= max)) {
+    return refuse(&s->counters.refused_address);
+  }
+  if (origin != NULL &&
+      origin->account.used.bytes >= origin->account.max->bytes) {
+    return refuse(&s->counters.refused_memory);
+  }
+  return kad__rate_allows(rate, key, s->now)
+             ? 0
+             : refuse(&s->counters.refused_rate);
+}
+
+static int check(kad__swarm *s, const place *p) {
+  size_t most = s->account.max->bytes;
+  int result = 0;
   if (inbound_full(s)) {
     return refuse(&s->counters.refused_connections);
   }
   if (s->pending_inbound >= s->config.max_pending_inbound) {
     return refuse(&s->counters.refused_pending);
   }
-  if (s->memory >= s->config.max_memory) {
+  if (s->account.used.bytes >= most - most / 8) {
     return refuse(&s->counters.refused_memory);
   }
-  int result = enter_all(s, origin, remote);
-  s->counters.refused_address += result == KAD_E_LIMIT;
-  if (result == 0) {
-    s->pending_inbound++;
+  if (p->group_len != 0) {
+    result = check_place(s, kad__bytes(p->group, p->group_len),
+                         s->config.max_inbound_per_group, &s->rate_of_groups);
+  }
+  if (result == 0 && p->address_len != 0) {
+    result =
+        check_place(s, kad__bytes(p->address, p->address_len),
+                    s->config.max_inbound_per_address, &s->rate_of_addresses);
   }
   return result;
 }
 
-void kad__limits_leave(kad__swarm *s, kad__origin *origin) {
-  while (origin != NULL) {
-    kad__origin *group = origin->group;
-    if (--origin->count == 0) {
-      kad__map_remove(&s->origins, &origin->node);
-      kad__release(&s->allocator, origin);
+static int take_tokens(kad__swarm *s, const place *p) {
+  int result = 0;
+  if (p->group_len != 0) {
+    result = kad__rate_take(&s->rate_of_groups,
+                            kad__bytes(p->group, p->group_len), s->now);
+  }
+  return result < 0
+             ? result
+             : kad__rate_take(&s->rate_of_addresses,
+                              kad__bytes(p->address, p->address_len), s->now);
+}
+
+int kad__limits_accept(kad__swarm *s, kad__origin **origin, kad_bytes remote) {
+  place p = place_of(remote);
+  *origin = NULL;
+  int result = check(s, &p);
+  if (result == 0 && p.address_len != 0) {
+    *origin = hold_both(s, &p);
+    result = *origin == NULL ? KAD_E_NO_MEMORY : take_tokens(s, &p);
+    if (result < 0) {
+      let_go(s, *origin);
+      return result;
     }
-    origin = group;
+    count(*origin, 1);
+  }
+  s->pending_inbound += result == 0;
+  return result;
+}
+
+void kad__limits_give_back(kad__swarm *s, kad__origin *origin) {
+  s->pending_inbound--;
+  count(origin, -1);
+  let_go(s, origin);
+}
+
+/* ---- from channel to connection ----------------------------------------- */
+
+void kad__limits_enter(kad__channel *c, kad__origin *origin) {
+  c->in_place = true;
+  c->origin = origin;
+}
+
+int kad__limits_dial(kad__channel *c) {
+  place p = place_of(c->remote);
+  if (p.address_len == 0) {
+    return 0;
+  }
+  c->origin = hold_both(c->swarm, &p);
+  return c->origin == NULL ? KAD_E_NO_MEMORY : 0;
+}
+
+void kad__limits_leave(kad__channel *c) {
+  if (c->in_place) {
+    c->in_place = false;
+    count(c->origin, -1);
   }
 }
 
-int kad__limits_establish(kad__swarm *s, const kad__channel *c,
-                          const kad__swarm_peer *peer) {
+void kad__limits_part(kad__channel *c) {
+  kad__limits_leave(c);
+  kad__account_part(c);
+  let_go(c->swarm, c->origin);
+  c->origin = NULL;
+  if (c->holder != NULL) {
+    c->holder->holders--;
+    kad__swarm_put_peer(c->swarm, c->holder);
+    c->holder = NULL;
+  }
+}
+
+static int may_establish(kad__swarm *s, const kad__channel *c,
+                         const kad__swarm_peer *peer) {
   bool full = c->inbound
                   ? inbound_full(s)
                   : s->established + s->closing >= s->config.max_connections;
   if (full) {
     return refuse(&s->counters.refused_connections);
   }
-  bool crowded = peer->channel_count >= s->config.max_connections_per_peer;
-  return crowded ? refuse(&s->counters.refused_peer) : 0;
+  if (peer->channel_count >= s->config.max_connections_per_peer) {
+    return refuse(&s->counters.refused_peer);
+  }
+  return peer->account.used.bytes >= peer->account.max->bytes
+             ? refuse(&s->counters.refused_memory)
+             : 0;
 }
 
-void kad__limits_charge(kad__channel *c) {
-  size_t charge =
-      sizeof(*c) + sizeof(kad__swarm_peer) + c->remote.len + c->local.len;
-  if (c->connection != NULL) {
-    charge += kad__connection_charge(c->connection);
+int kad__limits_establish(kad__channel *c, kad__swarm_peer *peer) {
+  int result = may_establish(c->swarm, c, peer);
+  if (result == 0) {
+    c->holder = peer;
+    peer->holders++;
+    peer->account.used.bytes += c->charged;
   }
-  c->swarm->memory += charge - c->charged;
-  c->charged = charge;
+  return result;
 }

@@ -57,7 +57,7 @@ static int send_held(kad__stream *stream) {
     if (result == 0) {
       kad__stream_count(stream, 0, kad__buffer_len(&stream->held));
     }
-    kad__buffer_fini(&stream->held, &stream->channel->swarm->allocator);
+    kad__stream_drop_held(stream);
   }
   if (stream->close_held) {
     kad__yamux_stream_close_write(stream->inner);

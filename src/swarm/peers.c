@@ -18,6 +18,7 @@ kad__swarm_peer *kad__swarm_get_peer(kad__swarm *s, const kad_peer_id *id) {
     return NULL;
   }
   peer->id = *id;
+  peer->account.max = &s->config.max_per_peer;
   kad__list_init(&peer->channels);
   if (kad__map_add(&s->peers, &s->allocator, &peer->node,
                    kad__bytes(peer->id.bytes, peer->id.len)) < 0) {
@@ -28,7 +29,8 @@ kad__swarm_peer *kad__swarm_get_peer(kad__swarm *s, const kad_peer_id *id) {
 }
 
 void kad__swarm_put_peer(kad__swarm *s, kad__swarm_peer *peer) {
-  if (peer->channel_count != 0 || peer->dial != NULL || peer->is_protected) {
+  if (peer->channel_count != 0 || peer->dial != NULL || peer->is_protected ||
+      peer->holders != 0) {
     return;
   }
   kad__map_remove(&s->peers, &peer->node);

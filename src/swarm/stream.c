@@ -9,7 +9,7 @@
 
 /* ---- making and freeing -------------------------------------------------- */
 
-static kad__stream *stream_new(kad__channel *c) {
+static kad__stream *stream_new(kad__channel *c, bool inbound) {
   kad__stream *stream = kad__calloc(&c->swarm->allocator, 1, sizeof(*stream));
   if (stream == NULL) {
     return NULL;
@@ -17,6 +17,7 @@ static kad__stream *stream_new(kad__channel *c) {
   stream->channel = c;
   stream->id = ++c->swarm->last_stream;
   stream->opened = c->swarm->now;
+  stream->inbound = inbound;
   stream->deadline = KAD_TIME_NEVER;
   stream->agree_by =
       kad__time_add(c->swarm->now, c->swarm->config.negotiate_timeout);
@@ -24,7 +25,24 @@ static kad__stream *stream_new(kad__channel *c) {
   kad__heap_node_init(&stream->timer);
   kad__list_append(&c->streams, &stream->in_channel);
   c->stream_count++;
+  kad__account_opened(c, inbound);
   return stream;
+}
+
+static int reserve_held(kad__stream *stream, uint8_t **tail, size_t len) {
+  kad__channel *c = stream->channel;
+  uint32_t before = stream->held.cap;
+  int result =
+      kad__buffer_reserve(&stream->held, &c->swarm->allocator, tail, len);
+  c->held += stream->held.cap - before;
+  kad__account_note(c);
+  return result;
+}
+
+void kad__stream_drop_held(kad__stream *stream) {
+  kad__channel *c = stream->channel;
+  c->held -= stream->held.cap;
+  kad__buffer_fini(&stream->held, &c->swarm->allocator);
 }
 
 /* Frees the handle and gives the yamux stream back. */
@@ -37,7 +55,9 @@ void kad__stream_destroy(kad__stream *stream) {
   kad__source_cancel(&stream->event);
   kad__heap_remove(&s->stream_timers, &stream->timer);
   kad__list_unlink(&stream->in_channel);
-  kad__buffer_fini(&stream->held, &s->allocator);
+  kad__stream_drop_held(stream);
+  kad__stream_charge(stream, 0);
+  kad__account_released(c, stream->inbound);
   kad__bandwidth_let_go(&s->bandwidth, &s->bandwidth.protocols, stream->metered,
                         s->now);
   kad__release(&s->allocator, stream->matched);
@@ -46,12 +66,13 @@ void kad__stream_destroy(kad__stream *stream) {
     kad__yamux_stream_release(stream->inner);
   }
   kad__release(&s->allocator, stream);
-  if (--c->stream_count != 0) {
-    kad__channel_touch(c);
+  c->stream_count--;
+  kad__channel_touch(c);
+  kad__account_note(c);
+  if (c->stream_count != 0) {
     return;
   }
   c->quiet_since = s->now;
-  kad__channel_touch(c);
   kad__channel_arm(c);
   kad__channel_reap(c);
 }
@@ -67,8 +88,10 @@ int kad__stream_arm(kad__stream *stream) {
 }
 
 void kad__stream_adopt(kad__channel *c, kad__yamux_stream *inner) {
-  kad__stream *stream = stream_new(c);
+  kad__stream *stream =
+      kad__account_may_open(c, true) < 0 ? NULL : stream_new(c, true);
   if (stream == NULL || kad__stream_arm(stream) < 0) {
+    c->swarm->counters.refused_streams++;
     kad__yamux_stream_reset(inner, KAD__RESET_LIMIT);
     kad__yamux_stream_release(inner);
     if (stream != NULL) {
@@ -76,7 +99,6 @@ void kad__stream_adopt(kad__channel *c, kad__yamux_stream *inner) {
     }
     return;
   }
-  stream->inbound = true;
   stream->inner = inner;
   kad__multistream_init(&stream->negotiation, false);
   kad__yamux_stream_set_user(inner, stream);
@@ -108,7 +130,10 @@ static int open_on(kad__channel *c, kad__stream **out,
   if (protocols.count == 0) {
     return KAD_E_INVALID_ARGUMENT;
   }
-  kad__stream *stream = stream_new(c);
+  if (kad__account_may_open(c, false) < 0) {
+    return KAD_E_LIMIT;
+  }
+  kad__stream *stream = stream_new(c, false);
   if (stream == NULL) {
     return KAD_E_NO_MEMORY;
   }
@@ -159,7 +184,7 @@ static void die(kad__stream *stream, int error, uint8_t still_told) {
   }
   stream->error = error;
   kad__heap_remove(&c->swarm->stream_timers, &stream->timer);
-  kad__buffer_fini(&stream->held, &c->swarm->allocator);
+  kad__stream_drop_held(stream);
   stream->event.pending &= still_told;
   kad__swarm_tell(c->swarm, &stream->event, KAD__STREAM_DEAD);
 }
@@ -262,6 +287,7 @@ void kad__stream_consume(kad__stream *stream, size_t len) {
   kad__yamux_stream_consume(stream->inner, len);
   kad__stream_count(stream, len, 0);
   kad__channel_touch(stream->channel);
+  kad__account_note(stream->channel);
 }
 
 bool kad__stream_ended(const kad__stream *stream) {
@@ -281,7 +307,18 @@ static int may_write(const kad__stream *stream, size_t len) {
   }
   bool full =
       is_holding(stream) && len > HELD_MAX - kad__buffer_len(&stream->held);
-  return full ? KAD_E_LIMIT : 0;
+  return full ? KAD_E_LIMIT
+              : kad__account_may_hold(stream->channel, stream->inbound, len);
+}
+
+static int hold(kad__stream *stream, kad_bytes bytes) {
+  uint8_t *tail = NULL;
+  int result = reserve_held(stream, &tail, bytes.len);
+  if (result == 0 && bytes.len != 0) {
+    memcpy(tail, bytes.data, bytes.len);
+    kad__buffer_commit(&stream->held, bytes.len);
+  }
+  return result;
 }
 
 int kad__stream_write(kad__stream *stream, kad_bytes bytes) {
@@ -290,14 +327,14 @@ int kad__stream_write(kad__stream *stream, kad_bytes bytes) {
     return result;
   }
   if (is_holding(stream)) {
-    return kad__buffer_append(&stream->held, &stream->channel->swarm->allocator,
-                              bytes);
+    return hold(stream, bytes);
   }
   result = kad__yamux_stream_write(stream->inner, bytes);
   if (result == 0) {
     kad__stream_count(stream, 0, bytes.len);
   }
   kad__channel_touch(stream->channel);
+  kad__account_note(stream->channel);
   return result;
 }
 
@@ -307,8 +344,7 @@ int kad__stream_reserve(kad__stream *stream, uint8_t **out, size_t len) {
     return result;
   }
   return is_holding(stream)
-             ? kad__buffer_reserve(&stream->held,
-                                   &stream->channel->swarm->allocator, out, len)
+             ? reserve_held(stream, out, len)
              : kad__yamux_stream_reserve(stream->inner, out, len);
 }
 
@@ -320,6 +356,7 @@ void kad__stream_commit(kad__stream *stream, size_t len) {
   kad__yamux_stream_commit(stream->inner, len);
   kad__stream_count(stream, 0, len);
   kad__channel_touch(stream->channel);
+  kad__account_note(stream->channel);
 }
 
 size_t kad__stream_unsent(const kad__stream *stream) {
@@ -334,6 +371,15 @@ void kad__stream_close_write(kad__stream *stream) {
   }
   kad__yamux_stream_close_write(stream->inner);
   kad__channel_touch(stream->channel);
+}
+
+void kad__stream_charge(kad__stream *stream, size_t bytes) {
+  kad__channel *c = stream->channel;
+  if (bytes != stream->elsewhere) {
+    c->held += bytes - stream->elsewhere;
+    stream->elsewhere = bytes;
+    kad__account_note(c);
+  }
 }
 
 int kad__stream_set_deadline(kad__stream *stream, kad_time at) {

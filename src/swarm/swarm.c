@@ -18,12 +18,17 @@ void kad__swarm_config_default(kad__swarm_config *config) {
       .max_connections_per_peer = 8,
       .max_dials = 160,
       .max_dials_per_peer = 8,
-      .max_memory = (size_t)256 << 20,
+      .max_in_all = {(size_t)256 << 20, 16384, 16384},
+      .max_per_peer = {(size_t)64 << 20, 2048, 1024},
+      .max_per_address = {(size_t)64 << 20, 4096, UINT32_MAX},
+      .max_per_group = {(size_t)128 << 20, 8192, UINT32_MAX},
+      .pace_per_address = {32, 60},
+      .pace_per_group = {128, 240},
   };
   kad__yamux_config_default(&config->yamux);
 }
 
-static void draw_secret(uint64_t secret[2], kad_random *random) {
+void kad__draw_secret(uint64_t secret[2], kad_random *random) {
   secret[0] = kad_random_u64(random);
   secret[1] = kad_random_u64(random);
 }
@@ -34,15 +39,14 @@ static void init(kad__swarm *s, const kad__swarm_config *config, kad_time now) {
   s->allocator = *config->allocator;
   s->config.allocator = &s->allocator;
   s->now = now;
-  draw_secret(secret, config->random);
+  kad__draw_secret(secret, config->random);
   kad__map_init(&s->peers, secret);
-  draw_secret(secret, config->random);
-  kad__map_init(&s->origins, secret);
-  draw_secret(secret, config->random);
+  kad__draw_secret(secret, config->random);
   kad__values_init(&s->values, &s->allocator, secret);
-  draw_secret(secret, config->random);
+  kad__draw_secret(secret, config->random);
   kad__backoff_init(&s->backoff, &s->allocator, secret);
   kad__bandwidth_init(&s->bandwidth, &s->allocator, secret, now);
+  kad__limits_init(s);
   kad__ids_init(&s->ids);
   kad__list_init(&s->events);
   kad__list_init(&s->actions);
@@ -69,7 +73,7 @@ int kad__swarm_new(kad__swarm **out, const kad__swarm_config *config,
   }
   init(s, config, now);
   uint64_t secret[2];
-  draw_secret(secret, config->random);
+  kad__draw_secret(secret, config->random);
   int result = kad__peerstore_new(&s->peerstore, &s->allocator, secret);
   if (result == 0) {
     result = kad__security_new(&s->security, &s->allocator, config->identity,
@@ -167,7 +171,7 @@ void kad__swarm_free(kad__swarm *s) {
   kad__backoff_fini(&s->backoff);
   kad__bandwidth_fini(&s->bandwidth);
   kad__map_fini(&s->peers, &s->allocator);
-  kad__map_fini(&s->origins, &s->allocator);
+  kad__limits_fini(s);
   kad__values_fini(&s->values);
   kad__ids_fini(&s->ids, &s->allocator);
   kad__heap_fini(&s->channel_timers, &s->allocator);

@@ -44,6 +44,20 @@ typedef struct kad__stream_watch {
   void *user;
 } kad__stream_watch;
 
+/* What somebody uses, or may use: bytes that we hold on the peers' behalf, and
+ * streams that they have opened and that we have. */
+typedef struct kad__load {
+  size_t bytes;
+  uint32_t inbound;
+  uint32_t outbound;
+} kad__load;
+
+/* How often others may connect: so many at once, then so many in a minute. */
+typedef struct kad__pace {
+  uint32_t burst;
+  uint32_t per_minute;
+} kad__pace;
+
 typedef struct kad__swarm_config {
   const kad_allocator *allocator;
   const kad_key_pair *identity; /* borrowed, outlives the swarm */
@@ -61,7 +75,14 @@ typedef struct kad__swarm_config {
   uint32_t max_connections_per_peer;
   uint32_t max_dials;          /* channels being opened at once (160) */
   uint32_t max_dials_per_peer; /* 8 */
-  size_t max_memory;           /* sum of what connections are charged */
+  /* Sums over connections; for a place (an IPv4 address or IPv6 /64, an IPv6
+   * /48) without our own streams, and without loopback. */
+  kad__load max_in_all;
+  kad__load max_per_peer;
+  kad__load max_per_address;
+  kad__load max_per_group;
+  kad__pace pace_per_address; /* of connections that others open */
+  kad__pace pace_per_group;
   /* The next two as in kad__connection_config; the key is copied. */
   uint8_t protocols[KAD__SECURITY_PROTOCOLS];
   const uint8_t *network_key;
@@ -176,6 +197,11 @@ bool kad__swarm_connection(const kad__swarm *s, kad__id id,
 kad__id kad__swarm_connection_next(const kad__swarm *s, kad__id after);
 size_t kad__swarm_connection_count(const kad__swarm *s);
 const kad_swarm_counters *kad__swarm_counters_get(const kad__swarm *s);
+/* What is used now, beside its limits; of one peer (false: it is not connected,
+ * nor being dialled). */
+void kad__swarm_usage(const kad__swarm *s, kad_usage *out);
+bool kad__swarm_usage_peer(const kad__swarm *s, kad_usage *out,
+                           const kad_peer_id *peer);
 
 typedef enum kad__swarm_event_type {
   KAD__SWARM_LISTENING,       /* address */
@@ -276,6 +302,9 @@ void kad__stream_close_write(kad__stream *stream);
 /* An event KAD__SWARM_STREAM_DEAD with KAD_E_TIMEOUT at that time, unless it is
  * set again; KAD_TIME_NEVER is none. The stream is reset then. */
 int kad__stream_set_deadline(kad__stream *stream, kad_time at);
+/* Says how many bytes the owner holds, elsewhere, of what came over the stream:
+ * they count against the limits until the stream is given back. */
+void kad__stream_charge(kad__stream *stream, size_t bytes);
 
 /* Ends the stream and gives it back; no event of it follows. Release closes
  * gracefully: what is queued is still sent. */

@@ -19,6 +19,7 @@
 #include "kadmium/random.h"
 #include "swarm/backoff.h"
 #include "swarm/black_hole.h"
+#include "swarm/rate.h"
 #include "swarm/swarm.h"
 #include "wire/addresses.h"
 
@@ -113,11 +114,20 @@ kad__id kad__ids_next(const kad__ids *ids, kad__id after, kad__object_kind kind,
 typedef struct kad__channel kad__channel;
 typedef struct kad__dial kad__dial;
 
-/* A peer that is connected, being dialled or protected. */
+/* Whoever has limits of its own: all together, a peer, a place. */
+typedef struct kad__account {
+  kad__load used;
+  const kad__load *max;
+} kad__account;
+
+/* A peer that is connected, being dialled, protected, or whose connections have
+ * ended and left streams behind that their owner has not released. */
 typedef struct kad__swarm_peer {
   kad__map_node node;
   kad_peer_id id;
   bool is_protected;
+  kad__account account;
+  uint32_t holders; /* channels that count in the account */
   uint32_t channel_count;
   kad__list channels; /* established, oldest first */
   kad__dial *dial;    /* NULL: none under way */
@@ -126,12 +136,18 @@ typedef struct kad__swarm_peer {
 /* Length of the key of an IPv6 /48. */
 #define KAD__ORIGIN_GROUP_LEN 7
 
-/* Inbound channels from one place: an IPv4 address, an IPv6 /64 or /48. */
+/* Places remembered of those from where connections have come of late. */
+#define KAD__RATE_ADDRESSES 4096
+#define KAD__RATE_GROUPS 1024
+
+/* Channels to and from one place: an IPv4 address, an IPv6 /64 or /48. */
 typedef struct kad__origin {
   kad__map_node node;
-  uint8_t key[9];
+  uint8_t key[KAD__RATE_KEY_MAX];
   uint8_t key_len;
-  uint32_t count;
+  uint32_t count;   /* inbound ones that the world has */
+  uint32_t holders; /* channels that count in the account */
+  kad__account account;
   struct kad__origin *group; /* of a /64: its /48; NULL otherwise */
 } kad__origin;
 
@@ -149,7 +165,8 @@ struct kad__channel {
   kad__connection *connection; /* NULL while dialling */
   kad__swarm_peer *peer;       /* while OPEN */
   kad__dial *dial;             /* while its dial goes on */
-  kad__origin *origin;         /* inbound, not loopback */
+  kad__origin *origin;         /* where the other end is; NULL: exempt */
+  kad__swarm_peer *holder;     /* its peer, from OPEN until it is freed */
   kad__list in_swarm;
   kad__list group;   /* of its dial, then of its peer */
   kad__list streams; /* handles not yet released, oldest first */
@@ -168,6 +185,9 @@ struct kad__channel {
   uint64_t bytes_in;    /* as the world carries them */
   uint64_t bytes_out;
   size_t charged;
+  size_t held; /* of these: what streams' owners hold, and what waits there */
+  uint32_t refused; /* streams, of those counted in the swarm already */
+  uint32_t starved;
   uint32_t stream_count;
   int error;
   uint8_t state;
@@ -180,6 +200,7 @@ struct kad__channel {
   bool first;
   bool last;
   bool gate_passed; /* the gater was asked about the identity */
+  bool in_place;    /* counted in its origin's `count` */
 };
 
 struct kad__stream {
@@ -201,6 +222,7 @@ struct kad__stream {
   uint8_t *matched; /* owned: `protocol`, when a match has taken it */
   kad__buffer held; /* written before the protocol is known */
   kad__multistream negotiation;
+  size_t elsewhere; /* what its owner holds of it */
   uint32_t tag;
   int error;
   bool inbound;
@@ -317,7 +339,9 @@ struct kad__swarm {
   uint32_t pending_inbound;
   uint32_t opening; /* our channels, not yet established */
   uint32_t dials;
-  size_t memory;
+  kad__account account;
+  kad__rate rate_of_addresses;
+  kad__rate rate_of_groups;
   kad_swarm_counters counters;
   kad__values values;
   kad_time trim_at;    /* not before */
@@ -339,6 +363,8 @@ static inline void kad__swarm_set_now(kad__swarm *s, kad_time now) {
 
 /* ---- swarm.c ------------------------------------------------------------ */
 
+/* The secret of a hash map. */
+void kad__draw_secret(uint64_t secret[2], kad_random *random);
 /* A kad_bytes that is ours: made as a copy, empty without memory. */
 int kad__owned_copy(kad_bytes *out, const kad_allocator *allocator,
                     kad_bytes from);
@@ -429,14 +455,65 @@ kad_time kad__swarm_trim_at(const kad__swarm *s);
 
 /* ---- limits.c ----------------------------------------------------------- */
 
+void kad__limits_init(kad__swarm *s);
+void kad__limits_fini(kad__swarm *s);
 /* May a channel from `remote` be accepted? KAD_E_LIMIT, KAD_E_NO_MEMORY. On
- * success it is counted; `*origin` (NULL when exempt) counts it. */
+ * success it is pending, and `*origin` (NULL when exempt) counts it: give it to
+ * kad__limits_enter, or back. */
 int kad__limits_accept(kad__swarm *s, kad__origin **origin, kad_bytes remote);
-void kad__limits_leave(kad__swarm *s, kad__origin *origin);
-/* May the upgraded channel become a connection to `peer`? KAD_E_LIMIT. */
-int kad__limits_establish(kad__swarm *s, const kad__channel *c,
-                          const kad__swarm_peer *peer);
-void kad__limits_charge(kad__channel *c);
+void kad__limits_give_back(kad__swarm *s, kad__origin *origin);
+/* The inbound channel, which is charged nothing yet, takes on what was
+ * accepted. */
+void kad__limits_enter(kad__channel *c, kad__origin *origin);
+/* The same for a channel that we open, which no number of connections hinders.
+ * KAD_E_NO_MEMORY. */
+int kad__limits_dial(kad__channel *c);
+/* The world has closed the channel, which may still be charged. */
+void kad__limits_leave(kad__channel *c);
+/* The channel goes, and nothing of it counts any more. */
+void kad__limits_part(kad__channel *c);
+/* May the upgraded channel become a connection to `peer`? Then it counts in
+ * that one's account. KAD_E_LIMIT. */
+int kad__limits_establish(kad__channel *c, kad__swarm_peer *peer);
+
+/* ---- account.c ---------------------------------------------------------- */
+
+/* Accounts that a channel counts in: of all, of its peer once it is
+ * established, of its address and of the group of that. */
+typedef struct kad__accounts {
+  kad__account *list[4];
+  size_t count;
+} kad__accounts;
+
+static inline kad__accounts kad__accounts_of(const kad__channel *c) {
+  kad__accounts out = {.list = {&c->swarm->account}, .count = 1};
+  if (c->holder != NULL) {
+    out.list[out.count++] = &c->holder->account;
+  }
+  for (kad__origin *o = c->origin; o != NULL; o = o->group) {
+    out.list[out.count++] = &o->account;
+  }
+  return out;
+}
+
+/* The channel is charged nothing any more. */
+void kad__account_part(kad__channel *c);
+/* Charges the channel what it holds now. */
+void kad__account_charge(kad__channel *c);
+/* The same, unless its output will be pulled at once, which does. */
+void kad__account_note(kad__channel *c);
+/* Is there room for another stream? KAD_E_LIMIT. */
+int kad__account_may_open(const kad__channel *c, bool inbound);
+/* Is there room for `len` bytes more of such a stream? KAD_E_LIMIT. */
+int kad__account_may_hold(const kad__channel *c, bool inbound, size_t len);
+void kad__account_opened(kad__channel *c, bool inbound);
+void kad__account_released(kad__channel *c, bool inbound);
+/* Tells the connection how much room it has for what will arrive. */
+void kad__account_admit(kad__channel *c);
+/* Counts what the connection has refused since the last time. */
+void kad__account_refusals(kad__channel *c);
+/* Is somebody so far beyond a limit that refusing streams was not enough? */
+bool kad__account_overrun(const kad__channel *c);
 
 /* ---- channel.c ---------------------------------------------------------- */
 
@@ -507,6 +584,8 @@ void kad__stream_adopt(kad__channel *c, kad__yamux_stream *inner);
 void kad__stream_died(kad__stream *stream, int error);
 void kad__stream_expired(kad__stream *stream, kad_time now);
 void kad__stream_destroy(kad__stream *stream);
+/* Frees what was written before the protocol is known. */
+void kad__stream_drop_held(kad__stream *stream);
 /* Sets the timer to the earlier of both deadlines. */
 int kad__stream_arm(kad__stream *stream);
 

@@ -351,7 +351,7 @@ static void check_idle(owner *o) {
   STORM_CHECK(o, kad__swarm_connection_count(s) == 0);
   STORM_CHECK(o, kad__list_empty(&s->all_channels));
   STORM_CHECK(o, kad__list_empty(&s->all_dials));
-  STORM_CHECK(o, s->memory == 0);
+  STORM_CHECK(o, s->account.used.bytes == 0);
   STORM_CHECK(o, c->closed == c->opened_inbound + c->opened_outbound);
   STORM_CHECK(o, !kad__swarm_busy(s));
   STORM_CHECK(o, owner_node(o)->streams.count == 0);

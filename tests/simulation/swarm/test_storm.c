@@ -410,7 +410,7 @@ static void check_idle(storm *w, int node) {
   const app *a = app_of(w, node);
   const kad_swarm_counters *c = kad__swarm_counters_get(s);
   STORM_CHECK(w, kad__swarm_connection_count(s) == 0);
-  STORM_CHECK(w, s->memory == 0);
+  STORM_CHECK(w, s->account.used.bytes == 0);
   STORM_CHECK(w, s->established + s->closing + s->pending_inbound == 0);
   STORM_CHECK(w, s->opening + s->dials == 0);
   STORM_CHECK(w, kad__list_empty(&s->all_channels));

@@ -107,8 +107,23 @@ static void test_swarm_defaults(void **state) {
   kad__node_swarm_options(&swarm, &node);
   assert_int_equal(swarm.max_connections, 1000);
   assert_int_equal(swarm.low_water, 750);
-  assert_int_equal(swarm.high_water, 900);
-  assert_true(swarm.max_memory >= (size_t)1000 * 1024);
+  assert_int_equal(swarm.high_water, 800);
+  assert_int_equal(swarm.max_in_all.bytes, (size_t)250 << 20);
+  assert_int_equal(swarm.max_in_all.inbound, 16000);
+  assert_int_equal(swarm.max_in_all.outbound, 16000);
+  assert_int_equal(swarm.max_per_peer.bytes, (size_t)64 << 20);
+  assert_int_equal(swarm.max_per_peer.inbound, 2048);
+  assert_int_equal(swarm.max_per_peer.outbound, 1024);
+  assert_int_equal(swarm.max_per_address.bytes, (size_t)64 << 20);
+  assert_int_equal(swarm.max_per_address.inbound, 4096);
+  assert_int_equal(swarm.max_per_group.bytes, (size_t)125 << 20);
+  assert_int_equal(swarm.max_per_group.inbound, 8192);
+  assert_int_equal(swarm.pace_per_address.burst, 32);
+  assert_int_equal(swarm.pace_per_address.per_minute, 60);
+  assert_int_equal(swarm.pace_per_group.burst, 128);
+  assert_int_equal(swarm.pace_per_group.per_minute, 240);
+  assert_int_equal(swarm.max_dials, 160);
+  assert_int_equal(swarm.max_dials_per_peer, 8);
   assert_true(swarm.grace_period == KAD_MINUTE);
   assert_int_equal(swarm.max_pending_inbound, 128);
   assert_int_equal(swarm.max_inbound_per_address, 16);
@@ -131,7 +146,15 @@ static void test_swarm_each_arrives(void **state) {
                                  .max_inbound_per_group = 6,
                                  .max_connections_per_peer = 7,
                                  .max_inbound_streams = 8,
-                                 .max_outbound_streams = 9};
+                                 .max_outbound_streams = 9,
+                                 .max_in_all = {10, 11, 12},
+                                 .max_per_peer = {13, 14, 15},
+                                 .max_per_address = {16, 17, 0},
+                                 .max_per_group = {18, 19, 0},
+                                 .pace_per_address = {20, 21},
+                                 .pace_per_group = {22, 23},
+                                 .max_dials = 24,
+                                 .max_dials_per_peer = 25};
   kad__swarm_config swarm;
   kad__swarm_config_default(&swarm);
   kad__node_swarm_options(&swarm, &node);
@@ -145,6 +168,40 @@ static void test_swarm_each_arrives(void **state) {
   assert_int_equal(swarm.max_connections_per_peer, 7);
   assert_int_equal(swarm.yamux.max_inbound_streams, 8);
   assert_int_equal(swarm.yamux.max_outbound_streams, 9);
+  assert_int_equal(swarm.max_in_all.bytes, 10);
+  assert_int_equal(swarm.max_in_all.inbound, 11);
+  assert_int_equal(swarm.max_in_all.outbound, 12);
+  assert_int_equal(swarm.max_per_peer.bytes, 13);
+  assert_int_equal(swarm.max_per_peer.inbound, 14);
+  assert_int_equal(swarm.max_per_peer.outbound, 15);
+  assert_int_equal(swarm.max_per_address.bytes, 16);
+  assert_int_equal(swarm.max_per_address.inbound, 17);
+  assert_int_equal(swarm.max_per_group.bytes, 18);
+  assert_int_equal(swarm.max_per_group.inbound, 19);
+  assert_int_equal(swarm.pace_per_address.burst, 20);
+  assert_int_equal(swarm.pace_per_address.per_minute, 21);
+  assert_int_equal(swarm.pace_per_group.burst, 22);
+  assert_int_equal(swarm.pace_per_group.per_minute, 23);
+  assert_int_equal(swarm.max_dials, 24);
+  assert_int_equal(swarm.max_dials_per_peer, 25);
+}
+
+/* Few connections may carry much, and nobody gets more than half. */
+static void test_small_nodes(void **state) {
+  (void)state;
+  kad__node_config node = {.max_connections = 10};
+  kad__swarm_config swarm;
+  kad__swarm_config_default(&swarm);
+  kad__node_swarm_options(&swarm, &node);
+  assert_int_equal(swarm.max_in_all.bytes, (size_t)64 << 20);
+  assert_int_equal(swarm.max_in_all.inbound, 8192);
+  assert_int_equal(swarm.max_per_peer.bytes, (size_t)32 << 20);
+  node.max_in_all.bytes = 1000;
+  kad__swarm_config_default(&swarm);
+  kad__node_swarm_options(&swarm, &node);
+  assert_int_equal(swarm.max_per_peer.bytes, 500);
+  assert_int_equal(swarm.max_per_address.bytes, 500);
+  assert_int_equal(swarm.max_per_group.bytes, 500);
 }
 
 int main(void) {
@@ -154,6 +211,7 @@ int main(void) {
       cmocka_unit_test(test_no_caching),
       cmocka_unit_test(test_swarm_defaults),
       cmocka_unit_test(test_swarm_each_arrives),
+      cmocka_unit_test(test_small_nodes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

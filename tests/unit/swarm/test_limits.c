@@ -11,6 +11,7 @@ static void few(kad__swarm_config *config, int node) {
   config->max_inbound_per_address = 2;
   config->max_inbound_per_group = 3;
   config->max_pending_inbound = 1000;
+  config->pace_per_address.burst = config->pace_per_group.burst = UINT32_MAX;
 }
 
 static int setup(void **state) {
