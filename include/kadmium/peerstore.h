@@ -4,7 +4,7 @@
  * agent, public key, latency, signed records.
  *
  * Identify fills it by itself with what connected peers tell, and the DHT with
- * the addresses that look-ups bring; dials read it. It is bounded: 10,000
+ * the addresses that look-ups bring; dials read it. It is bounded: 32,768
  * peers, 64 addresses and 128 protocols each, 32 MiB in all; what would expire
  * first makes room for the new, connected peers never do. Facts of a peer stay
  * for 15 minutes after its last connection, or as long as it has addresses.

@@ -54,10 +54,11 @@ static int make_space(kad__node *node, size_t len) {
 
 int kad__node_peer_info(kad__node *node, kad_peer_info *out,
                         const kad_peer_id *peer, kad_time now) {
-  const kad__peerstore *p = store_of(node);
+  kad__peerstore *p = store_of(node);
   if (!kad__peerstore_knows(p, peer)) {
     return KAD_E_NOT_FOUND;
   }
+  kad__peerstore_settle_heard(p, peer);
   size_t for_addresses = addresses_len(p, peer, now);
   size_t for_protocols = 2 * kad__peerstore_protocols(p, peer, NULL, 0);
   int error = make_space(node, for_addresses + for_protocols);

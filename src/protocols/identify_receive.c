@@ -62,9 +62,9 @@ static bool record_repeats_list(const kad__identify_message *m) {
 }
 
 /* Replaces the unsigned list by the record's, when that is the peer's own. */
-static void take_record(kad__identify *identify, kad__identify_message *m,
-                        const kad_peer_id *peer) {
-  if (!m->has_signed_peer_record || record_repeats_list(m)) {
+static void take_list(kad__identify *identify, kad__identify_message *m,
+                      const kad_peer_id *peer) {
+  if (record_repeats_list(m)) {
     return;
   }
   kad__peer_record record;
@@ -78,6 +78,16 @@ static void take_record(kad__identify *identify, kad__identify_message *m,
                          ? record.address_count
                          : KAD__IDENTIFY_ADDRESSES_MAX;
   memcpy(m->addresses, record.addresses, m->address_count * sizeof(kad_bytes));
+}
+
+/* Without room for it the record is not kept: it is told again. */
+static void take_record(kad__identify *identify, kad__identify_message *m,
+                        const kad_peer_id *peer) {
+  if (m->has_signed_peer_record) {
+    take_list(identify, m, peer);
+    (void)kad__peerstore_hear(kad__swarm_peerstore(identify->swarm), peer,
+                              m->signed_peer_record);
+  }
 }
 
 static bool wanted(const kad__identify *identify, kad_bytes address,

@@ -124,6 +124,16 @@ int kad__peerstore_consume(kad__peerstore *p, kad_peer_id *peer,
 kad_bytes kad__peerstore_record(const kad__peerstore *p,
                                 const kad_peer_id *peer);
 
+/* Keeps a record that `peer` itself has told of itself. Its addresses came in
+ * another way, so it need not be verified before somebody asks for it, which
+ * most never do: a signature costs more than all the rest. What is longer than
+ * a record may be is dropped. KAD_E_LIMIT, KAD_E_NO_MEMORY. */
+int kad__peerstore_hear(kad__peerstore *p, const kad_peer_id *peer,
+                        kad_bytes sealed);
+/* Verifies what was heard: a newer record than the one held takes its place;
+ * what is not one is dropped. No lifetime changes. */
+void kad__peerstore_settle_heard(kad__peerstore *p, const kad_peer_id *peer);
+
 /* Walks all peers: start with *cursor = 0; false at the end. Changes meanwhile
  * are allowed; a peer may then be missed or come twice. `*peer` is borrowed
  * until it changes. */

@@ -23,6 +23,7 @@ typedef enum kad__known_fact {
   KAD__KNOWN_VERSION,
   KAD__KNOWN_KEY,
   KAD__KNOWN_RECORD, /* the signed record */
+  KAD__KNOWN_HEARD,  /* one that the peer has told, not verified so far */
   KAD__KNOWN_FACTS
 } kad__known_fact;
 

@@ -91,6 +91,49 @@ int kad__peerstore_consume(kad__peerstore *p, kad_peer_id *peer,
   return consume(p, &record, sealed, ttl, now);
 }
 
+int kad__peerstore_hear(kad__peerstore *p, const kad_peer_id *id,
+                        kad_bytes sealed) {
+  kad_bytes held = kad__known_get_fact(p, id, KAD__KNOWN_RECORD);
+  if (sealed.len == 0 || sealed.len > KAD__ENVELOPE_MAX ||
+      kad__bytes_equal(held, sealed)) {
+    return 0;
+  }
+  uint8_t *copy = kad__memdup(&p->allocator, sealed.data, sealed.len);
+  return copy == NULL
+             ? KAD_E_NO_MEMORY
+             : kad__known_set_fact(p, id, KAD__KNOWN_HEARD, copy, sealed.len);
+}
+
+static bool is_newer(const kad__known_peer *peer,
+                     const kad__peer_record *record) {
+  return kad_peer_id_equal(&record->peer, &peer->id) &&
+         (peer->facts[KAD__KNOWN_RECORD] == NULL ||
+          record->sequence > peer->sequence);
+}
+
+void kad__peerstore_settle_heard(kad__peerstore *p, const kad_peer_id *id) {
+  kad__known_peer *peer = kad__known_find(p, id);
+  if (peer == NULL || peer->facts[KAD__KNOWN_HEARD] == NULL) {
+    return;
+  }
+  kad_bytes sealed = kad__known_get_fact(p, id, KAD__KNOWN_HEARD);
+  kad__peer_record record;
+  int result = kad__peer_record_open(&record, &p->allocator, sealed);
+  if (result == KAD_E_NO_MEMORY) {
+    return; /* another time */
+  }
+  if (result < 0 || !is_newer(peer, &record)) {
+    kad__known_drop_fact(p, peer, KAD__KNOWN_HEARD);
+    return;
+  }
+  kad__known_drop_fact(p, peer, KAD__KNOWN_RECORD);
+  peer->facts[KAD__KNOWN_RECORD] = peer->facts[KAD__KNOWN_HEARD];
+  peer->fact_lens[KAD__KNOWN_RECORD] = peer->fact_lens[KAD__KNOWN_HEARD];
+  peer->facts[KAD__KNOWN_HEARD] = NULL;
+  peer->fact_lens[KAD__KNOWN_HEARD] = 0;
+  put_in_force(p, &record);
+}
+
 kad_bytes kad__peerstore_record(const kad__peerstore *p,
                                 const kad_peer_id *peer) {
   return kad__known_get_fact(p, peer, KAD__KNOWN_RECORD);

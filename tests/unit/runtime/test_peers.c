@@ -30,6 +30,10 @@ static void test_a_peer_that_is_connected(void **state) {
   assert_true(kad__bytes_start(info.agent, kad__bytes_of("kadmium/")));
   assert_bytes_equal(info.protocol_version, kad__bytes_of("ipfs/0.1.0"));
   assert_int_not_equal(info.public_key.len, 0);
+  kad__peer_record record;
+  assert_ok(
+      kad__peer_record_open(&record, kad_allocator_default(), info.record));
+  assert_true(kad_peer_id_equal(&record.peer, kad_node_id(second)));
   assert_true(info.latency > 0 && info.latency < LOOP_LIMIT);
   uint64_t cursor = 0;
   kad_peer_id known;

@@ -133,6 +133,50 @@ static void test_older_and_equal_records(void **state) {
   assert_int_equal(count(p, id, KAD_MINUTE), 2);
 }
 
+/* A record that the peer itself has told is not looked at before it is asked
+ * for, and then is one or is dropped. */
+static void test_heard_records(void **state) {
+  fixture *f = *state;
+  kad__peerstore *p = f->p;
+  const kad_peer_id *id = &f->peer.id;
+  kad_peer_id whose;
+  kad__peerstore_settle_heard(p, id); /* nobody knows the peer */
+  assert_ok(kad__peerstore_add(p, id, address_of(9), KAD_HOUR, 0));
+  kad_bytes record = record_of(&f->peer, 10, 1, 2);
+  assert_int_equal(kad__peerstore_consume(p, &whose, record, KAD_HOUR, 0), 1);
+
+  record = record_of(&f->peer, 9, 3, 3);
+  assert_ok(kad__peerstore_hear(p, id, record));
+  kad__peerstore_settle_heard(p, id); /* older than the one held */
+  assert_true(knows(p, id, address_of(1), 0));
+
+  record = record_of(&f->peer, 11, 2, 9);
+  assert_ok(kad__peerstore_hear(p, id, record));
+  assert_false(kad__bytes_equal(kad__peerstore_record(p, id), record));
+  assert_null(kad__peerstore_check(p));
+  kad__peerstore_settle_heard(p, id);
+  assert_bytes_equal(kad__peerstore_record(p, id), record);
+  assert_false(knows(p, id, address_of(1), 0)); /* only the old one said so */
+  assert_false(knows(p, id, address_of(3), 0)); /* it adds none */
+  assert_int_equal(count(p, id, 0), 2);
+  size_t bytes = kad__peerstore_bytes(p);
+  assert_ok(kad__peerstore_hear(p, id, record));
+  assert_int_equal(kad__peerstore_bytes(p), bytes);
+
+  record.len -= 1;
+  assert_ok(kad__peerstore_hear(p, id, record));
+  assert_true(kad__peerstore_bytes(p) > bytes);
+  kad__peerstore_settle_heard(p, id);
+  assert_int_equal(kad__peerstore_bytes(p), bytes);
+  signer other;
+  signer_init(&other, 9);
+  assert_ok(kad__peerstore_hear(p, id, record_of(&other, 12, 1, 1)));
+  kad__peerstore_settle_heard(p, id);
+  assert_int_equal(kad__peerstore_bytes(p), bytes);
+  assert_int_equal(kad__peerstore_record(p, id).len, record.len + 1);
+  kad_key_pair_free(other.pair);
+}
+
 static void test_record_goes_with_the_addresses(void **state) {
   fixture *f = *state;
   kad_peer_id whose;
@@ -438,6 +482,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_newer_record_replaces),
       TEST(test_older_and_equal_records),
+      TEST(test_heard_records),
       TEST(test_record_goes_with_the_addresses),
       TEST(test_bad_records),
       TEST(test_set_and_update),
