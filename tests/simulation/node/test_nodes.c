@@ -69,7 +69,9 @@ static kad_bytes key_of(char out[32], int number) {
   return kad__bytes_of(out);
 }
 
-static void put_and_get(network *n, kad_random *random, int number) {
+/* `least`: peers that must have taken the record. */
+static void put_and_get(network *n, kad_random *random, int number,
+                        uint32_t least) {
   char key[32];
   uint32_t nodes = (uint32_t)kad__simulator_count(n->sim);
   kad_request put = KAD_REQUEST_INIT(KAD_PUT);
@@ -79,7 +81,7 @@ static void put_and_get(network *n, kad_random *random, int number) {
   uint32_t putter = (uint32_t)kad_random_below(random, nodes);
   kad__simulator_result result = run(n, putter, &put);
   assert_ok(result.end.error);
-  assert_in_range(result.end.statistics.stored, nodes > 20 ? 11 : 1, 20);
+  assert_in_range(result.end.statistics.stored, least, 20);
 
   kad_request get = KAD_REQUEST_INIT(KAD_GET);
   get.key = put.key;
@@ -136,7 +138,7 @@ static void test_fifty_nodes(void **state) {
   add_nodes(&n, NODES);
   wait_ready(&n);
   for (int i = 0; i < 20; i++) {
-    put_and_get(&n, &random, i);
+    put_and_get(&n, &random, i, 11);
   }
   for (int i = 0; i < 10; i++) {
     provide_and_find(&n, &random);
@@ -161,8 +163,10 @@ static void test_loss(void **state) {
   add_nodes(&n, 30);
   wait_ready(&n);
   let_them_meet(&n);
+  /* Who is silent when he is to be tested is in fewer tables, so that a look-up
+   * can find fewer than 20, of which a majority is asked for. */
   for (int i = 0; i < 10; i++) {
-    put_and_get(&n, &random, i);
+    put_and_get(&n, &random, i, 8);
   }
   assert_true(kad__simulator_counters_get(n.sim)->losses > 0);
   kad__simulator_free(n.sim);
@@ -204,7 +208,7 @@ static uint64_t trace_of(uint64_t seed) {
   open_network(&n, seed, 10000);
   add_nodes(&n, 12);
   wait_ready(&n);
-  put_and_get(&n, &random, 1);
+  put_and_get(&n, &random, 1, 1);
   uint64_t trace = kad__simulator_trace(n.sim);
   kad__simulator_free(n.sim);
   return trace;
