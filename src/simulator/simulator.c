@@ -38,6 +38,9 @@ static void happen(kad__simulator *s, kad__sim_happening *h) {
     case KAD__SIM_OUTCOME:
       kad__sim_dial_ends(s, h);
       break;
+    case KAD__SIM_NAME:
+      kad__sim_name_answered(s, h);
+      break;
     case KAD__SIM_WAKE:
       kad__sim_mark_readable(s, end);
       kad__sim_turn(s, end->host);

@@ -10,6 +10,8 @@
  * later, by the time that a retransmission takes. A crashed node answers
  * nothing; what is on its way to it is lost.
  *
+ * Names are known: n7 is host 7, and dnsaddr of it its address with its id.
+ *
  * Unless it is told otherwise the world is kind. kad__simulator_set_faults
  * makes it disturb links, dials and hosts by chance, and some functions do so
  * to one of them. */

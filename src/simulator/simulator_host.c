@@ -282,9 +282,8 @@ static void act(kad__simulator *s, kad__sim_host *h,
     case KAD__WORLD_RESUME:
       pause(s, h, action->id, action->type == KAD__WORLD_PAUSE);
       return;
-    case KAD__WORLD_RESOLVE: /* there are no names here */
-      kad__swarm_resolve_end(kad__node_swarm(h->node), action->id,
-                             KAD_E_RESOLVE, s->now);
+    case KAD__WORLD_RESOLVE:
+      kad__sim_resolve(s, h, action);
       return;
   }
 }

@@ -1,6 +1,6 @@
 /* What the files of the world of whole nodes share: simulator.c (time, and what
  * happens), simulator_link.c (links and their faults), simulator_host.c (what
- * hosts do and are told). */
+ * hosts do and are told), simulator_name.c (look-ups). */
 #ifndef KAD_SIMULATOR_SIMULATOR_INTERNAL_H
 #define KAD_SIMULATOR_SIMULATOR_INTERNAL_H
 
@@ -60,6 +60,7 @@ typedef struct kad__sim_link {
   uint64_t life;       /* bytes that still arrive, of both directions */
   uint32_t references; /* ends in maps, and happenings that are not over */
   uint16_t port;       /* that was dialled */
+  uint8_t query;       /* of a look-up */
   bool dead;
 } kad__sim_link;
 
@@ -69,7 +70,8 @@ typedef enum kad__sim_type {
   KAD__SIM_ARRIVAL, /* a dial reaches its listener */
   KAD__SIM_OUTCOME, /* the dialler learns `error` */
   KAD__SIM_ACCEPT,  /* the listener takes a dial that has succeeded */
-  KAD__SIM_WAKE     /* end `side` is held no longer */
+  KAD__SIM_WAKE,    /* end `side` is held no longer */
+  KAD__SIM_NAME     /* a look-up is answered */
 } kad__sim_type;
 
 typedef struct kad__sim_happening {
@@ -144,6 +146,12 @@ bool kad__sim_arrive(kad__simulator *s, kad__sim_happening *h);
 bool kad__sim_parted(const kad__simulator *s, const kad__sim_link *link);
 /* Its host may read what has arrived at `end`, if there is something. */
 void kad__sim_mark_readable(kad__simulator *s, kad__sim_end *end);
+
+/* ---- names: simulator_name.c --------------------------------------------- */
+
+void kad__sim_resolve(kad__simulator *s, kad__sim_host *h,
+                      const kad__world_action *action);
+void kad__sim_name_answered(kad__simulator *s, const kad__sim_happening *h);
 
 /* ---- hosts: simulator_host.c --------------------------------------------- */
 

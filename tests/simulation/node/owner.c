@@ -11,6 +11,8 @@ void owner_forget(owner *o) {
   memset(o->eras, 0, sizeof(o->eras));
   memset(o->requests, 0, sizeof(o->requests));
   memset(o->talks, 0, sizeof(o->talks));
+  memset(o->sights, 0, sizeof(o->sights));
+  o->overlooked = false;
   o->last_request = 0;
   o->starved = false;
 }
@@ -201,6 +203,45 @@ static void on_request(owner *o, const kad_event *e) {
   }
 }
 
+/* ---- everything that there is -------------------------------------------- */
+
+static sight *find_sight(owner *o, uint64_t connection, uint64_t stream) {
+  for (int i = 0; i < OWNER_SIGHTS; i++) {
+    sight *s = &o->sights[i];
+    if (s->connection == connection && s->stream == stream) {
+      return s;
+    }
+  }
+  return NULL;
+}
+
+static void appear(owner *o, const kad_event *e) {
+  const sight *line = find_sight(o, e->connection, 0);
+  STORM_CHECK(o, e->connection != 0);
+  STORM_CHECK(o, find_sight(o, e->connection, e->stream_id) == NULL);
+  STORM_CHECK(o, e->stream_id == 0 || line != NULL || o->starved);
+  sight *s = find_sight(o, 0, 0);
+  if (s != NULL) {
+    *s = (sight){.connection = e->connection,
+                 .stream = e->stream_id,
+                 .peer = number_of(o, &e->peer),
+                 .inbound = e->inbound};
+  }
+  o->overlooked |= s == NULL;
+  gale_all.sights++;
+}
+
+static void vanish(owner *o, const kad_event *e) {
+  sight *s = find_sight(o, e->connection, e->stream_id);
+  if (o->starved || o->overlooked) {
+    return;
+  }
+  STORM_CHECK(o, s != NULL && s->peer == number_of(o, &e->peer));
+  STORM_CHECK(o, e->stream_id == 0 || s->inbound == e->inbound);
+  s->connection = 0;
+  s->stream = 0;
+}
+
 /* ---- events -------------------------------------------------------------- */
 
 static void note(owner *o, const kad_event *e) {
@@ -238,6 +279,14 @@ static void on_event(owner *o, const kad_event *e) {
       break;
     case KAD_EVENT_DISCONNECTED:
       on_disconnected(o, e);
+      break;
+    case KAD_EVENT_CONNECTION_OPENED:
+    case KAD_EVENT_STREAM_BEGUN:
+      appear(o, e);
+      break;
+    case KAD_EVENT_CONNECTION_CLOSED:
+    case KAD_EVENT_STREAM_OVER:
+      vanish(o, e);
       break;
     case KAD_EVENT_REVIEW:
       review(o, e);

@@ -9,6 +9,7 @@
 
 #define GALE_NODES 8
 #define OWNER_TALKS 48
+#define OWNER_SIGHTS 512
 #define OWNER_REQUESTS 512
 #define GALE_SPEECHES 4096
 #define OWNER_SNAPSHOT ((size_t)64 << 10)
@@ -39,14 +40,23 @@ typedef struct talk {
   bool timed; /* it has had a deadline */
 } talk;
 
+/* A connection or a stream that he was told of. */
+typedef struct sight {
+  uint64_t connection; /* 0: a free place */
+  uint64_t stream;     /* 0: the connection itself */
+  int peer;
+  bool inbound;
+} sight;
+
 typedef struct owner {
   gale *world;
   uint64_t seed; /* for STORM_CHECK */
   uint32_t number;
   bool alive;
-  bool starved; /* memory has failed in this life: it may not be told all */
-  bool lazy;    /* he looks seldom */
-  bool choosy;  /* he refuses some connections */
+  bool starved;    /* memory has failed in this life: it may not be told all */
+  bool lazy;       /* he looks seldom */
+  bool overlooked; /* there was too much to see */
+  bool choosy;     /* he refuses some connections */
   test_allocator memory;
   kad__node_config config;
   kad_gater gater;
@@ -60,12 +70,13 @@ typedef struct owner {
   } requests[OWNER_REQUESTS];
   kad_request_id last_request;
   talk talks[OWNER_TALKS];
+  sight sights[OWNER_SIGHTS]; /* with report_swarm */
   uint8_t snapshot[OWNER_SNAPSHOT];
   size_t snapshot_len;
 } owner;
 
 typedef struct gale_totals {
-  uint64_t connected, requests, streams, bytes, lives;
+  uint64_t connected, requests, streams, bytes, lives, works, sights;
   uint64_t ends[KAD_PING + 1]; /* of requests that succeeded, by operation */
 } gale_totals;
 

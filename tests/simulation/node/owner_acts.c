@@ -1,3 +1,4 @@
+#include "kadmium/multiaddr.h"
 #include "node/connections.h"
 #include "node/peers.h"
 #include "node/routing.h"
@@ -156,7 +157,6 @@ void owner_use_stream(owner *o) {
       return;
     case 5:
     case 6:
-    case 7:
     case 8:
     case 9:
     case 10:
@@ -242,6 +242,36 @@ static void ask(owner *o) {
   start(o, &q);
 }
 
+/* The address of a node, or of nobody, or a name. */
+static kad_bytes any_address(owner *o, int peer) {
+  static const char *const names[] = {"/dns4/n%d/tcp/4001", "/dns/n%d/tcp/4001",
+                                      "/dns6/n%d/tcp/4001", "/dnsaddr/n%d",
+                                      "/dns4/nobody%d/tcp/4001"};
+  static uint8_t address[KAD_MULTIADDR_MAX];
+  char text[64];
+  int len;
+  if (chance(o, 3)) {
+    snprintf(text, sizeof(text), names[below(o, KAD__COUNT(names))], peer);
+    len = kad_multiaddr_parse(address, sizeof(address), text);
+    assert_ok(len);
+  } else {
+    uint16_t port = chance(o, 4) ? NO_PORT : PORT;
+    kad_bytes plain = gale_address(o->world, peer, port);
+    memcpy(address, plain.data, plain.len);
+    len = (int)plain.len;
+  }
+  if (chance(o, 4)) { /* and whom to expect there, or somebody else */
+    const kad_peer_id *id =
+        gale_peer(o->world, chance(o, 2) ? peer : any_peer(o));
+    static const uint8_t p2p[] = {0xa5, 0x03};
+    memcpy(address + len, p2p, 2);
+    address[len + 2] = id->len;
+    memcpy(address + len + 3, id->bytes, id->len);
+    len += 3 + id->len;
+  }
+  return kad__bytes(address, (size_t)len);
+}
+
 static void connect(owner *o, kad_operation operation, kad_time timeout,
                     kad_bytes address) {
   kad_request q = KAD_REQUEST_INIT(operation);
@@ -255,9 +285,8 @@ void owner_connect(owner *o, int peer) {
 }
 
 static void reach(owner *o, int peer) {
-  uint16_t port = chance(o, 4) ? NO_PORT : PORT;
   connect(o, chance(o, 4) ? KAD_PING : KAD_CONNECT, any_timeout(o),
-          gale_address(o->world, peer, port));
+          any_address(o, peer));
 }
 
 static void give_up(owner *o) {
@@ -291,13 +320,13 @@ static void hang_up(owner *o) {
 }
 
 static void learn(owner *o) {
-  uint8_t list[64];
+  uint8_t list[128];
   size_t len = 0;
   int peer = any_peer(o);
   kad__node *node = owner_node(o);
   const kad_peer_id *id = gale_peer(o->world, peer);
-  uint16_t port = chance(o, 4) ? NO_PORT : PORT;
-  switch (below(o, 6)) {
+  kad_bytes address = any_address(o, peer);
+  switch (below(o, 7)) {
     case 0:
       (void)kad__node_forget_peer(node, id);
       break;
@@ -305,20 +334,54 @@ static void learn(owner *o) {
       kad__swarm_protect(node->swarm, id, chance(o, 2));
       break;
     case 2:
-      (void)kad__node_add_address(node, id, gale_address(o->world, peer, port),
-                                  now(o));
+      (void)kad__node_add_address(node, id, address, now(o));
       break;
     case 3:
       (void)kad__node_remove_peer(node, id);
       break;
+    case 4:
+      (void)kad__values_tag(kad__swarm_values(node->swarm), id, "mine",
+                            (int)below(o, 100));
+      break;
     default:
-      assert_true(kad__addresses_append(list, sizeof(list), &len,
-                                        gale_address(o->world, peer, port)));
+      assert_true(kad__addresses_append(list, sizeof(list), &len, address));
       (void)kad__node_add_peer_addresses(node, id, kad__bytes(list, len),
                                          KAD_HOUR, now(o));
       break;
   }
   touch(o);
+}
+
+/* Asks about everything that there is: it agrees with itself. */
+static void look(owner *o) {
+  kad__node *node = owner_node(o);
+  kad_node_status status;
+  kad_connection_info line;
+  kad_request_info request;
+  kad_peer_info peer;
+  kad_peer_id id;
+  uint64_t cursor = 0;
+  uint32_t count = 0;
+  kad__node_status(node, &status);
+  while (kad__node_next_connection(node, &cursor, NULL, &line, now(o))) {
+    STORM_CHECK(o, kad__node_connectedness(node, &line.peer) == KAD_CONNECTED);
+    count++;
+  }
+  STORM_CHECK(o, count == status.connections);
+  count = 0;
+  cursor = 0;
+  while (kad__node_next_request(node, &cursor, &request, now(o))) {
+    count++;
+  }
+  STORM_CHECK(o, count == status.requests);
+  count = 0;
+  cursor = 0;
+  while (kad__node_next_known_peer(node, &cursor, &id)) {
+    int error = kad__node_peer_info(node, &peer, &id, now(o));
+    STORM_CHECK(o, error == 0 || o->starved);
+    count++;
+  }
+  STORM_CHECK(o, count == kad__node_known_peers(node));
 }
 
 /* ---- what the node is ---------------------------------------------------- */
@@ -380,10 +443,13 @@ void owner_act(owner *o) {
       give_up(o);
       break;
     case 5:
+      look(o);
+      break;
     case 6:
+    case 7:
+    case 19:
       reach(o, peer);
       break;
-    case 7:
     case 8:
     case 9:
     case 10:

@@ -11,6 +11,7 @@
 #include "swarm/swarm_internal.h"
 
 #define STEPS 300
+#define UNIX_NS (1767225600 * KAD_SECOND)
 #define ADDRESS_LEN 8
 
 static gale world;
@@ -72,6 +73,13 @@ static void tighten(gale *w, kad__node_config *config) {
   config->max_inbound_per_address = 1 + (uint32_t)gale_below(w, 4);
   config->max_inbound_streams = 1 + (uint32_t)gale_below(w, 8);
   config->max_outbound_streams = 1 + (uint32_t)gale_below(w, 8);
+  config->max_in_all.bytes = (256 + gale_below(w, 256)) << 10;
+  config->max_per_peer.bytes = 256 << 10;
+  config->max_per_peer.inbound = 1 + (uint32_t)gale_below(w, 8);
+  config->max_in_all.outbound = 4 + (uint32_t)gale_below(w, 8);
+  config->max_dials = 1 + (uint32_t)gale_below(w, 4);
+  config->max_dials_per_peer = 1 + (uint32_t)gale_below(w, 2);
+  config->pace_per_address = (kad__pace){4, 20};
   config->low_water = 2;
   config->high_water = 4;
   config->grace_period = KAD_SECOND;
@@ -134,8 +142,10 @@ static void configure(owner *o, uint64_t keyed) {
   config->mode = (kad_mode)gale_below(w, 3);
   config->idle_timeout = (2 + gale_below(w, 20)) * KAD_SECOND;
   config->report_inbound = gale_chance(w, 3);
+  config->report_swarm = gale_chance(w, 2);
   config->review_records = gale_chance(w, 4);
   config->observers = 2;
+  config->pace_per_address = (kad__pace){10000, 10000};
   choose_security(w, config);
   if (gale_below(w, 3) < keyed) {
     config->network_key = o->network_key;
@@ -355,6 +365,11 @@ static void check_idle(owner *o) {
   STORM_CHECK(o, c->closed == c->opened_inbound + c->opened_outbound);
   STORM_CHECK(o, !kad__swarm_busy(s));
   STORM_CHECK(o, owner_node(o)->streams.count == 0);
+  owner_listen(o, SIZE_MAX);
+  for (int i = 0; i < OWNER_SIGHTS; i++) {
+    bool gone = o->sights[i].connection == 0;
+    STORM_CHECK(o, gone || o->starved || o->overlooked);
+  }
 }
 
 /* Kind again, and everybody attentive. */
@@ -363,8 +378,52 @@ static void calm(gale *w) {
   kad__simulator_set_faults(w->sim, &none);
   kad__simulator_partition(w->sim, 0, false);
   for (int i = 0; i < w->nodes; i++) {
-    w->owners[i].memory.fail_at = 0;
-    w->owners[i].lazy = false;
+    owner *o = &w->owners[i];
+    o->memory.fail_at = 0;
+    o->lazy = false;
+    kad__simulator_firewall(w->sim, o->number, false);
+    if (o->alive) {
+      kad__node_set_wall_clock(owner_node(o), gale_now(w), UNIX_NS);
+    }
+  }
+}
+
+/* Can they connect, if nobody keeps them from it? */
+static bool may_meet(const owner *dialler, const owner *listener) {
+  static const uint8_t usual[] = {KAD_SECURITY_NOISE, KAD_SECURITY_TLS};
+  const uint8_t *offered = dialler->config.security;
+  const uint8_t *taken = listener->config.security;
+  bool common = false;
+  taken = taken[0] == 0 ? usual : taken;
+  offered = offered[0] == 0 ? usual : offered;
+  size_t count = offered == usual ? 1 : 2; /* Noise alone is proposed then */
+  for (size_t i = 0; i < count; i++) {
+    common |= offered[i] != 0 && memchr(taken, offered[i], 2) != NULL;
+  }
+  return common && (dialler->config.network_key == NULL) ==
+                       (listener->config.network_key == NULL);
+}
+
+static bool is_open(const owner *o) {
+  return o->alive && !o->starved && !o->choosy &&
+         o->config.max_pending_inbound == 0 &&
+         o->last_request + 2 < OWNER_REQUESTS;
+}
+
+/* Whatever has been, it works again. */
+static void check_works(gale *w) {
+  for (int i = 0; i < w->nodes; i++) {
+    owner *o = &w->owners[i];
+    owner *other = &w->owners[(i + 1) % w->nodes];
+    if (is_open(o) && is_open(other) && may_meet(o, other)) {
+      uint64_t before = gale_all.ends[KAD_CONNECT];
+      owner_connect(o, (int)other->number);
+      pass(w, 20 * KAD_SECOND);
+      STORM_CHECK(w, !o->requests[o->last_request].running);
+      STORM_CHECK(w, gale_all.ends[KAD_CONNECT] > before);
+      gale_all.works++;
+      return;
+    }
   }
 }
 
@@ -383,6 +442,7 @@ static void hang_up(gale *w) {
 static void end(gale *w) {
   calm(w);
   pass(w, 5 * KAD_SECOND);
+  check_works(w);
   hang_up(w);
   pass(w, 2 * KAD_MINUTE);
   for (int i = 0; i < w->nodes; i++) {
@@ -438,18 +498,21 @@ static void run_seed(uint64_t seed) {
 
 static void test_storms(void **state) {
   (void)state;
+  memset(&gale_all, 0, sizeof(gale_all));
   size_t count = storms_run("simulation-storms", run_seed);
   printf(
       "%zu storms: %llu connected, %llu requests, %llu streams, %llu bytes, "
-      "%llu lives\n",
+      "%llu lives, %llu work\n",
       count, (unsigned long long)gale_all.connected,
       (unsigned long long)gale_all.requests,
       (unsigned long long)gale_all.streams, (unsigned long long)gale_all.bytes,
-      (unsigned long long)gale_all.lives);
+      (unsigned long long)gale_all.lives, (unsigned long long)gale_all.works);
   if (count < 100) {
     return;
   }
   assert_true(gale_all.connected > 20 * count);
+  assert_true(gale_all.works > count / 8);
+  assert_true(gale_all.sights > 20 * count);
   assert_true(gale_all.streams > 5 * count);
   assert_true(gale_all.bytes > 1000 * count);
   for (int i = 0; i <= KAD_PING; i++) {
