@@ -263,14 +263,18 @@ static int open_inner(kad_stream *s, kad_time now) {
   return error;
 }
 
+void kad__node_streams_wait(kad__node *node, kad_time now) {
+  kad_time at = kad__time_add(now, RETRY);
+  node->streams.retry_at = kad__time_min(node->streams.retry_at, at);
+}
+
 /* As many are open, or not acknowledged, as may be: it waits its turn. */
 static int open_in_turn(kad_stream *s, kad_time now) {
   kad__streams *streams = &s->node->streams;
   int error = open_inner(s, now);
   if (error == KAD_E_LIMIT) {
     kad__list_append(&streams->crowded, &s->waiting);
-    streams->retry_at =
-        kad__time_min(streams->retry_at, kad__time_add(now, RETRY));
+    kad__node_streams_wait(s->node, now);
     return 0;
   }
   return error;
@@ -496,6 +500,7 @@ void kad__streams_tick(kad__node *node, kad_time now) {
   kad__heap_node *first;
   if (node->streams.retry_at <= now) {
     retry(node, NULL, now);
+    kad__node_streams_room(node);
     node->streams.retry_at = kad__list_empty(&node->streams.crowded)
                                  ? KAD_TIME_NEVER
                                  : kad__time_add(now, RETRY);

@@ -48,6 +48,9 @@ int kad__node_stream_open(kad__node *node, kad_stream **out,
                           const kad_stream_options *options, kad_time now);
 /* Each side's time is over at `at`; KAD_TIME_NEVER: it is not. */
 int kad__node_stream_deadline(kad_stream *stream, unsigned sides, kad_time at);
+/* Says how many bytes the owner holds for the stream, in both directions: they
+ * count against the limits. */
+void kad__node_stream_charge(kad_stream *stream, size_t bytes);
 void kad__node_stream_info(const kad_stream *stream, kad_stream_info *out,
                            kad_time now);
 

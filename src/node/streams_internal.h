@@ -60,6 +60,9 @@ void kad__node_stream_free(kad_stream *s);
 int kad__node_stream_flush(kad_stream *s);
 /* There is room again, for it or for those that others kept from writing. */
 void kad__node_stream_room(kad_stream *s);
+void kad__node_streams_room(kad__node *node);
+/* Those that wait for a vacancy or for room try again before long. */
+void kad__node_streams_wait(kad__node *node, kad_time now);
 /* Drops what has arrived for nobody. */
 void kad__node_stream_drop(kad_stream *s);
 

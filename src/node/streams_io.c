@@ -49,6 +49,12 @@ int kad_stream_read(kad_stream *s, void *out, size_t cap) {
   return (int)len;
 }
 
+void kad__node_stream_charge(kad_stream *s, size_t bytes) {
+  if (s->inner != NULL) {
+    kad__stream_charge(s->inner, bytes);
+  }
+}
+
 void kad_stream_close_read(kad_stream *s) {
   s->read_closed = true;
   kad__node_stream_quiet(s, KAD__TELL_READABLE);
@@ -89,16 +95,22 @@ static void tell_room(kad_stream *s) {
   }
 }
 
-void kad__node_stream_room(kad_stream *s) {
+void kad__node_streams_room(kad__node *node) {
   kad__list *link;
-  tell_room(s);
-  while ((link = kad__list_take(&s->node->streams.starved)) != NULL) {
+  while ((link = kad__list_take(&node->streams.starved)) != NULL) {
     tell_room(KAD__CONTAINER(link, kad_stream, waiting));
   }
 }
 
-/* Others have filled the connection: what they send will make room. */
+void kad__node_stream_room(kad_stream *s) {
+  tell_room(s);
+  kad__node_streams_room(s->node);
+}
+
+/* Others have filled the connection, whose output will make room, or have taken
+ * all the memory there may be, of which nobody tells when it is free again. */
 static int starve(kad_stream *s) {
+  kad__node_streams_wait(s->node, s->node->now);
   if (!kad__list_linked(&s->waiting)) {
     kad__list_append(&s->node->streams.starved, &s->waiting);
   }

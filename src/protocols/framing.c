@@ -64,6 +64,7 @@ static int read_moving(kad__frame_reader *reader, kad_bytes *out,
     if (error < 0) {
       return error;
     }
+    kad__stream_charge(stream, reader->buffer.cap);
     kad__stream_consume(stream, len);
   }
   if (len < missing) {
@@ -106,6 +107,7 @@ void kad__frame_done(kad__frame_reader *reader, const kad_allocator *allocator,
                      kad__stream *stream) {
   if (reader->moving != 0) {
     kad__frame_reader_fini(reader, allocator);
+    kad__stream_charge(stream, 0);
     return;
   }
   kad__stream_consume(stream, reader->taken);

@@ -166,6 +166,9 @@ static int take(kad_service_stream *s, void *out, size_t cap) {
   memcpy(out, in.data, len);
   kad__buffer_consume(&s->in, &s->allocator, len);
   s->info.bytes_read += len;
+  if (kad__buffer_len(&s->in) == 0 && s->charged > KAD__SERVICE_CHARGE_KEPT) {
+    kad__service_stream_mark(s);
+  }
   if (s->stalled && kad__buffer_len(&s->in) <= KAD__SERVICE_BUFFER_MAX / 2) {
     s->stalled = false;
     kad__service_stream_mark(s);

@@ -184,16 +184,29 @@ static void push(kad_service_stream *s) {
   }
 }
 
-/* Of a stream that is dead its last bytes are still to be read. */
+/* Of a stream that is dead its last bytes are still to be read, unless it was
+ * reset; until then it counts. */
 static void bury(kad_service_stream *s) {
   kad_stream_info info;
   kad__node_stream_info(s->inner, &info, s->since);
-  if (info.error == 0 || (s->stalled && info.error != KAD_E_STREAM_RESET)) {
+  if (info.error == KAD_E_STREAM_RESET) {
+    s->stalled = false;
+    kad__buffer_fini(&s->in, &s->allocator);
+  }
+  if (info.error == 0 || s->stalled) {
     return;
   }
   s->info.code = info.code;
-  drop_inner(s, 0, false);
+  if (kad__buffer_len(&s->in) == 0) {
+    drop_inner(s, 0, false);
+  }
   die(s, info.error);
+}
+
+/* What waits here is still the peer's doing. */
+static void charge(kad_service_stream *s) {
+  s->charged = (size_t)s->in.cap + s->out.cap;
+  kad__node_stream_charge(s->inner, s->charged);
 }
 
 /* The caller has let go: true when nothing is left to be done. */
@@ -218,6 +231,7 @@ static bool carry(kad_service_stream *s) {
       pull(s);
     }
     push(s);
+    charge(s);
     bury(s);
   }
   return s->closed && finish(s);

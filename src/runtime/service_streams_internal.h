@@ -14,6 +14,9 @@
 /* Bytes that wait in either direction. */
 #define KAD__SERVICE_BUFFER_MAX ((size_t)256 * 1024)
 
+/* What may be charged for a stream that holds less by now. */
+#define KAD__SERVICE_CHARGE_KEPT ((size_t)64 * 1024)
+
 struct kad_service_stream {
   kad_allocator allocator;
   kad_stream *inner; /* of the service's thread alone */
@@ -26,6 +29,7 @@ struct kad_service_stream {
   const kad_stream_options *opening; /* of the caller that waits */
   kad__buffer in;
   kad__buffer out;
+  size_t charged; /* for both */
   kad_time read_by;
   kad_time write_by;
   kad_stream_info info;

@@ -305,6 +305,11 @@ void kad__stream_set_user(kad__stream *stream, void *user) {
   stream->user = user;
 }
 
+void kad__stream_charge(kad__stream *stream, size_t bytes) {
+  alive(stream);
+  stream->charged = bytes;
+}
+
 void *kad__stream_user(const kad__stream *stream) {
   return stream->user;
 }

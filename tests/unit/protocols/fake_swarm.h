@@ -55,7 +55,8 @@ struct kad__stream {
   kad__buffer in;
   kad__buffer out;
   size_t reserved;
-  size_t sent; /* bytes of `out` that have left */
+  size_t sent;    /* bytes of `out` that have left */
+  size_t charged; /* by kad__stream_charge */
   bool ended;
   bool write_closed;
   bool gone; /* released or reset */

@@ -148,12 +148,14 @@ static void moves_what_is_long(void **in) {
     assert_int_equal(read_one(s, &out, MAX), sent == MAX);
     assert_int_equal(kad__stream_peek(s->stream).len, 0);
     assert_true(s->memory.live_bytes <= 2 * sent + 4096);
+    assert_int_equal(s->stream->charged, s->memory.live_bytes);
   }
   assert_int_equal(out.len, MAX);
   assert_memory_equal(out.data + MAX - 65536, piece, 65536);
   free(piece);
   done(s);
   assert_int_equal(s->memory.live, 0);
+  assert_int_equal(s->stream->charged, 0);
 }
 
 static void moved_message_leaves_the_next_one(void **in) {
