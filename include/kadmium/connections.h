@@ -37,7 +37,7 @@ typedef struct kad_connection_info {
   kad_bytes public_key; /**< the peer's, protobuf */
   kad_time age;
   uint32_t streams;        /**< open now, in both directions */
-  const char *transport;   /**< "tcp" */
+  const char *transport;   /**< "tcp", or the name of one of yours */
   const char *security;    /**< "/noise", "/tls/1.0.0" */
   const char *multiplexer; /**< "/yamux/1.0.0" */
   bool early_multiplexer;  /**< agreed inside the security handshake */
@@ -96,7 +96,8 @@ KAD_API size_t kad_node_disconnect(kad_node *node, const kad_peer_id *peer,
 
 /** Listens on one more multiaddr; KAD_EVENT_LISTENING or
  * KAD_EVENT_LISTEN_FAILED follows. KAD_E_MULTIADDR: malformed.
- * KAD_E_UNSUPPORTED: nothing that we can listen on. KAD_E_NO_MEMORY. */
+ * KAD_E_UNSUPPORTED: nothing that we can listen on (kadmium/transport.h).
+ * KAD_E_NO_MEMORY. */
 KAD_API int kad_node_listen(kad_node *node, const char *address);
 /** Stops listening on an address that was given so, or that
  * kad_node_listen_addresses names; connections stay. KAD_EVENT_LISTENING tells

@@ -25,6 +25,7 @@
 #include "kadmium/service_stream.h"
 #include "kadmium/store.h"
 #include "kadmium/stream.h"
+#include "kadmium/transport.h"
 #include "kadmium/types.h"
 #include "kadmium/validator.h"
 #include "kadmium/version.h"

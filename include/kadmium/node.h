@@ -180,6 +180,10 @@ typedef struct kad_node_options {
    * 8); the others wait. At most KAD_DIALS_MAX. */
   uint32_t max_dials;
   uint32_t max_dials_per_peer;
+  /** Transports of your own, beside TCP, see transport.h; copied, what their
+   * functions need is borrowed. */
+  const struct kad_transport *transports;
+  size_t transport_count;
 } kad_node_options;
 
 #ifdef __cplusplus
@@ -199,7 +203,8 @@ static inline kad_node_options kad_node_options_init(void) {
  * free. What goes wrong with an address later is an event.
  *
  * KAD_E_INVALID_ARGUMENT: an option makes no sense (a name without '/', a limit
- * of memory below KAD_MEMORY_MIN, water marks of which the low one is higher).
+ * of memory below KAD_MEMORY_MIN, water marks of which the low one is higher, a
+ * transport without functions).
  * KAD_E_MULTIADDR: one of the addresses is malformed.
  * KAD_E_UNSUPPORTED: one that we cannot listen on; a network key, in a build
  * without libsodium.

@@ -117,6 +117,7 @@ static int make_swarm(kad__node *node, const kad__node_config *config,
   swarm.idle_timeout = config->idle_timeout;
   memcpy(swarm.protocols, config->security, sizeof(swarm.protocols));
   swarm.network_key = config->network_key;
+  swarm.transports = config->transports;
   kad__node_swarm_options(&swarm, config);
   if (config->report_swarm) {
     kad__node_watch(node, &swarm);

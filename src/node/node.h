@@ -58,6 +58,7 @@ typedef struct kad__node_config {
   uint32_t observers;  /* that must agree on an address of ours; 0: 4 */
   kad__store *store;   /* borrowed, outlives the node; NULL: in memory */
   kad_dht_options dht; /* its list of validators is copied */
+  kad__swarm_transports transports; /* beside the world's TCP */
 } kad__node_config;
 
 /* Defaults; allocator, identity and seed must be set. */

@@ -37,6 +37,7 @@ static int make_world(kad__host *host, const kad__options *options) {
     return error;
   }
   host->node = node;
+  kad__transports_attach(host->transports, host->world);
   if (options->port_mapping) {
     kad__port_mapping_config mapping;
     kad__port_mapping_config_default(&mapping);
@@ -56,7 +57,12 @@ int kad__host_init(kad__host *host, const kad_node_options *options) {
     return error;
   }
   *host = (kad__host){.allocator = read.allocator};
-  error = make_identity(host, &read);
+  error = kad__transports_new(&host->transports, &host->allocator,
+                              read.transports, read.transport_count);
+  read.config.transports = kad__transports_hooks(host->transports);
+  if (error == 0) {
+    error = make_identity(host, &read);
+  }
   if (error == 0) {
     error = make_world(host, &read);
   }
@@ -69,6 +75,7 @@ int kad__host_init(kad__host *host, const kad_node_options *options) {
 
 void kad__host_fini(kad__host *host) {
   kad__world_free(host->world);
+  kad__transports_free(host->transports);
   kad_key_pair_free(host->own_identity);
 }
 

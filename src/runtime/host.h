@@ -3,11 +3,13 @@
 #ifndef KAD_RUNTIME_HOST_H
 #define KAD_RUNTIME_HOST_H
 
+#include "runtime/transport.h"
 #include "runtime/world.h"
 
 typedef struct kad__host {
   kad_allocator allocator;
-  kad_key_pair *own_identity; /* when we made it */
+  kad_key_pair *own_identity;  /* when we made it */
+  kad__transports *transports; /* NULL: none but TCP */
   kad__world *world;
   kad__node *node; /* owned by the world */
 } kad__host;

@@ -41,7 +41,7 @@ int kad_node_timeout(const kad_node *node) {
   /* Events that wait for the owner do not wait for the network, nor does what
    * was written to streams. */
   if (kad__node_has_events(node->host.node) ||
-      kad__node_is_busy(node->host.node)) {
+      kad__node_is_busy(node->host.node) || node->host.world->due) {
     return 0;
   }
   /* libuv counts from its cached time, which may be old by now. */

@@ -188,6 +188,8 @@ int kad__options_read(kad__options *out, const kad_node_options *options) {
   kad__node_config_default(&out->config);
   out->config.allocator = &out->allocator;
   out->port_mapping = o.port_mapping;
+  out->transports = o.transports;
+  out->transport_count = o.transport_count;
   read_values(&out->config, &o);
   read_limits(&out->config, &o);
   size_t count =

@@ -2,6 +2,7 @@
 #ifndef KAD_RUNTIME_OPTIONS_H
 #define KAD_RUNTIME_OPTIONS_H
 
+#include "kadmium/transport.h"
 #include "node/node.h"
 
 /* Owns what `config` points at. */
@@ -11,6 +12,8 @@ typedef struct kad__options {
   uint8_t seed[KAD_RANDOM_SEED_LEN];
   void *memory; /* lists and binary addresses */
   bool port_mapping;
+  const kad_transport *transports; /* the caller's */
+  size_t transport_count;
 } kad__options;
 
 /* Reads public options, defaults filled in; `identity` may still be NULL.

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "runtime/port_mapping.h"
 #include "runtime/system.h"
+#include "runtime/transport.h"
 
 /* Records are measured in hours: an older reading of the wall clock will do. */
 #define WALL_CLOCK_INTERVAL KAD_MINUTE
@@ -58,6 +59,10 @@ static void resolve(kad__world *world, const kad__world_action *action) {
 }
 
 static void act(kad__world *world, const kad__world_action *action) {
+  if (action->transport != 0) {
+    kad__transport_act(world->transports, action);
+    return;
+  }
   switch (action->type) {
     case KAD__WORLD_LISTEN:
       kad__listener_open(world, action->id, action->address);
@@ -112,6 +117,13 @@ static void arm(kad__world *world) {
   uv_timer_start(&world->timer, on_timer, ms, 0);
 }
 
+static void flush(kad__world *world, kad__id id) {
+  if (world->transports == NULL ||
+      !kad__transport_flush(world->transports, id)) {
+    kad__socket_flush(world, id);
+  }
+}
+
 /* Actions and output can each cause more of the other (a refused dial, a
  * finished write), so this goes on until the swarm wants nothing. */
 static bool carry_out(kad__world *world) {
@@ -120,7 +132,7 @@ static bool carry_out(kad__world *world) {
   kad__id id;
   while ((id = kad__swarm_next_output(swarm)) != 0) {
     busy = true;
-    kad__socket_flush(world, id);
+    flush(world, id);
   }
   kad__world_action action;
   while (kad__swarm_poll_action(swarm, &action)) {
@@ -237,6 +249,7 @@ void kad__world_free(kad__world *world) {
   }
   kad__port_mapping_free(world->mapping);
   kad__listener_close_all(world);
+  kad__transports_close_all(world->transports);
   kad__socket_close_all(world);
   close_loop(world);
   kad__map_fini(&world->channels, &allocator);

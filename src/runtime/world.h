@@ -11,6 +11,7 @@
 
 typedef struct kad__dns kad__dns;
 typedef struct kad__port_mapping kad__port_mapping;
+typedef struct kad__transports kad__transports;
 
 /* Reads and writes go through one buffer each: only what a full socket leaves
  * over is copied. */
@@ -25,11 +26,12 @@ typedef struct kad__world {
   uv_async_t wake;      /* from other threads */
   kad_allocator allocator;
   kad__node *node;
-  kad__dns *dns;              /* made when the first name is to be resolved */
-  kad__port_mapping *mapping; /* NULL: no ports are mapped */
-  kad__map channels;          /* by kad__id */
+  kad__dns *dns;               /* made when the first name is to be resolved */
+  kad__port_mapping *mapping;  /* NULL: no ports are mapped */
+  kad__transports *transports; /* the owner's; NULL: TCP alone */
+  kad__map channels;           /* by kad__id */
   kad__map listeners;
-  bool due;                 /* the timer has rung */
+  bool due;                 /* a turn is, before the loop sleeps */
   kad_time wall_at;         /* when the wall clock was last told */
   void (*turn)(void *user); /* after each turn of the node; may be NULL */
   void *turn_user;
