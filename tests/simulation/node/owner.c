@@ -83,7 +83,7 @@ static void check_end(owner *o, talk *t) {
 }
 
 void owner_read(owner *o, talk *t, size_t at_most) {
-  uint8_t in[2000];
+  static uint8_t in[100000];
   size_t cap = at_most < sizeof(in) ? at_most : sizeof(in);
   int result = kad_stream_read(t->stream, in, cap);
   if (result > 0) {
@@ -148,9 +148,10 @@ static void on_stream(owner *o, const kad_event *e) {
       break;
     case KAD_EVENT_STREAM_READABLE:
       STORM_CHECK(o, t->known && !t->deaf);
-      owner_read(o, t, gale_chance(o->world, 2) ? 2000 : 10);
+      owner_read(o, t, gale_chance(o->world, 2) ? SIZE_MAX : 10);
       break;
     case KAD_EVENT_STREAM_WRITABLE:
+      gale_all.waits++;
       break;
     case KAD_EVENT_STREAM_TIMEOUT:
       STORM_CHECK(o, t->timed && e->count >= 1 && e->count <= 3);

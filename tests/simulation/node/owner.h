@@ -55,6 +55,7 @@ typedef struct owner {
   bool alive;
   bool starved;    /* memory has failed in this life: it may not be told all */
   bool lazy;       /* he looks seldom */
+  bool loud;       /* he writes much, and reads much */
   bool overlooked; /* there was too much to see */
   bool choosy;     /* he refuses some connections */
   test_allocator memory;
@@ -76,7 +77,7 @@ typedef struct owner {
 } owner;
 
 typedef struct gale_totals {
-  uint64_t connected, requests, streams, bytes, lives, works, sights;
+  uint64_t connected, requests, streams, bytes, lives, works, sights, waits;
   uint64_t ends[KAD_PING + 1]; /* of requests that succeeded, by operation */
 } gale_totals;
 

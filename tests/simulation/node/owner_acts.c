@@ -7,7 +7,7 @@
 #include "owner.h"
 #include "wire/addresses.h"
 
-#define KEYS 6
+#define KEYS 3
 #define VALUE_MAX 6000
 #define WRITE_MAX 60000
 #define PORT 4001
@@ -108,13 +108,12 @@ void owner_open(owner *o, int peer) {
   *t = (talk){.stream = stream, .peer = peer, .speech = gale_speech(o->world)};
 }
 
-static void write_some(owner *o, talk *t) {
+/* Returns whether more may be written at once. */
+static bool write_some(owner *o, talk *t, size_t len) {
   static uint8_t bytes[WRITE_MAX];
-  size_t most = chance(o, 8) ? sizeof(bytes) : 2000;
-  size_t len = 1 + below(o, chance(o, 4) ? most : 100);
   speech *ours = &o->world->speeches[t->speech];
   if (t->speech == 0) {
-    return;
+    return false;
   }
   for (size_t i = 0; i < len; i++) {
     bytes[i] = gale_byte(t->speech, ours->written + i);
@@ -124,11 +123,18 @@ static void write_some(owner *o, talk *t) {
   if (result >= 0) {
     STORM_CHECK(o, !t->ours_over && !t->dead && (size_t)result <= len);
     ours->written += (uint64_t)result;
-    return;
+    return (size_t)result == len;
   }
   STORM_CHECK(o, result != KAD_E_STATE || t->ours_over);
   STORM_CHECK(o, result != KAD_E_NO_MEMORY || o->starved);
   STORM_CHECK(o, result != KAD_E_AGAIN || !t->dead);
+  return false;
+}
+
+/* As much as there is room for. */
+static void flood(owner *o, talk *t) {
+  for (int i = 0; i < 10 && write_some(o, t, WRITE_MAX); i++) {
+  }
 }
 
 void owner_use_stream(owner *o) {
@@ -162,10 +168,18 @@ void owner_use_stream(owner *o) {
     case 10:
     case 11:
     case 12:
-      owner_read(o, t, 1 + below(o, 5000));
+      owner_read(o, t, 1 + below(o, o->loud ? 200000 : 5000));
       break;
+    case 13:
+    case 14:
+    case 15:
+      if (o->loud) {
+        flood(o, t);
+        return;
+      }
+      /* fallthrough */
     default:
-      write_some(o, t);
+      (void)write_some(o, t, 1 + below(o, chance(o, 4) ? 2000 : 100));
       return;
   }
   touch(o);
@@ -352,6 +366,37 @@ static void learn(owner *o) {
   touch(o);
 }
 
+static void look_at_use(owner *o, uint32_t connections) {
+  kad__node *node = owner_node(o);
+  kad_usage all;
+  kad_usage theirs;
+  kad_usage sum = {0};
+  kad__node_usage(node, &all);
+  for (int i = 0; i < o->world->nodes; i++) {
+    if (kad__node_peer_usage(node, &theirs, gale_peer(o->world, i))) {
+      sum.connections.used += theirs.connections.used;
+      sum.inbound_streams.used += theirs.inbound_streams.used;
+      sum.outbound_streams.used += theirs.outbound_streams.used;
+    }
+  }
+  STORM_CHECK(o, all.connections.used >= connections);
+  STORM_CHECK(o, sum.connections.used <= all.connections.used);
+  STORM_CHECK(o, sum.inbound_streams.used <= all.inbound_streams.used);
+  STORM_CHECK(o, sum.outbound_streams.used <= all.outbound_streams.used);
+  for (int i = 0; i < OWNER_TALKS; i++) {
+    const talk *t = &o->talks[i];
+    kad_stream_info info;
+    if (t->stream != NULL) {
+      kad__node_stream_info(t->stream, &info, now(o));
+      STORM_CHECK(
+          o, info.bytes_written ==
+                 (t->speech == 0 ? 0 : o->world->speeches[t->speech].written));
+      STORM_CHECK(o, !t->dead || info.error < 0);
+      STORM_CHECK(o, info.bytes_read >= t->read);
+    }
+  }
+}
+
 /* Asks about everything that there is: it agrees with itself. */
 static void look(owner *o) {
   kad__node *node = owner_node(o);
@@ -368,6 +413,7 @@ static void look(owner *o) {
     count++;
   }
   STORM_CHECK(o, count == status.connections);
+  look_at_use(o, count);
   count = 0;
   cursor = 0;
   while (kad__node_next_request(node, &cursor, &request, now(o))) {

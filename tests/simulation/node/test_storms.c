@@ -10,7 +10,7 @@
 #include "owner.h"
 #include "swarm/swarm_internal.h"
 
-#define STEPS 300
+#define STEPS 240
 #define UNIX_NS (1767225600 * KAD_SECOND)
 #define ADDRESS_LEN 8
 
@@ -98,7 +98,7 @@ static void hurry(gale *w, kad_dht_options *dht) {
 }
 
 static void choose_security(gale *w, kad__node_config *config) {
-  switch (gale_below(w, w->seed % 2 == 0 ? 4 : 12)) { /* TLS takes long */
+  switch (gale_below(w, w->seed % 3 == 0 ? 4 : 16)) { /* TLS takes long */
     case 0:
       config->security[0] = KAD_SECURITY_TLS;
       break;
@@ -217,6 +217,7 @@ static void add_node(gale *w, uint64_t keyed) {
                .number = (uint32_t)w->nodes,
                .alive = true,
                .choosy = gale_chance(w, 4),
+               .loud = w->seed % 4 == 0,
                .lazy = gale_chance(w, 3)};
   test_allocator_init(&o->memory);
   configure(o, keyed);
@@ -502,21 +503,23 @@ static void test_storms(void **state) {
   size_t count = storms_run("simulation-storms", run_seed);
   printf(
       "%zu storms: %llu connected, %llu requests, %llu streams, %llu bytes, "
-      "%llu lives, %llu work\n",
+      "%llu lives, %llu work, %llu sights, %llu waits\n",
       count, (unsigned long long)gale_all.connected,
       (unsigned long long)gale_all.requests,
       (unsigned long long)gale_all.streams, (unsigned long long)gale_all.bytes,
-      (unsigned long long)gale_all.lives, (unsigned long long)gale_all.works);
+      (unsigned long long)gale_all.lives, (unsigned long long)gale_all.works,
+      (unsigned long long)gale_all.sights, (unsigned long long)gale_all.waits);
   if (count < 100) {
     return;
   }
-  assert_true(gale_all.connected > 20 * count);
-  assert_true(gale_all.works > count / 8);
+  assert_true(gale_all.connected > 10 * count);
+  assert_true(gale_all.works > count / 10);
   assert_true(gale_all.sights > 20 * count);
+  assert_true(gale_all.waits > count / 50);
   assert_true(gale_all.streams > 5 * count);
   assert_true(gale_all.bytes > 1000 * count);
   for (int i = 0; i <= KAD_PING; i++) {
-    assert_true(gale_all.ends[i] > count / 10);
+    assert_true(gale_all.ends[i] > 0);
   }
 }
 
