@@ -296,12 +296,21 @@ bool tool_session_wait(tool_session *session, const bool *done) {
   }
 }
 
+/* Who is in no private network, or in another, hangs up on what it cannot read,
+ * most without a word. */
+static bool is_of_keys(const tool_session *session, int error) {
+  return error == KAD_E_NETWORK_KEY ||
+         (error == KAD_E_CLOSED && session->options->has_network_key);
+}
+
 static const char *advice_to_join(const tool_session *session) {
+  if (is_of_keys(session, session->last_dial_error)) {
+    return "check --swarm-key: all members of a private network have the same";
+  }
   switch (session->last_dial_error) {
     case KAD_E_NO_PROTOCOL:
       return "the peer does not serve this DHT: check --protocol, and that the "
              "node there is a server";
-    case KAD_E_NETWORK_KEY:
     case KAD_E_MULTISTREAM:
       return "check --swarm-key: all members of a private network have the "
              "same";
@@ -312,10 +321,11 @@ static const char *advice_to_join(const tool_session *session) {
 
 static const char *advice_for(const tool_session *session, int error) {
   size_t contacts = session->options->bootstrap.count;
+  if (is_of_keys(session, error)) {
+    return "the peer is in another private network, or in none: check "
+           "--swarm-key";
+  }
   switch (error) {
-    case KAD_E_NETWORK_KEY:
-      return "the peer is in another private network, or in none: check "
-             "--swarm-key";
     case KAD_E_MULTISTREAM:
       return "it is no libp2p node, or it is in a private network: see "
              "--swarm-key";

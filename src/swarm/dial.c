@@ -71,6 +71,7 @@ void kad__dial_free(kad__dial *d) {
     kad__release(&s->allocator, d->candidates[i].address);
   }
   kad__release(&s->allocator, d->candidates);
+  kad__buffer_fini(&d->left_out, &s->allocator);
   s->dials--;
   kad__list_unlink(&d->in_swarm);
   kad__source_cancel(&d->event);
@@ -79,19 +80,6 @@ void kad__dial_free(kad__dial *d) {
 
 void kad__dial_note(kad__dial *d, int error) {
   d->error = d->error == 0 || d->error == error ? error : KAD_E_DIAL;
-}
-
-bool kad__dial_failure_next(const kad__dial *dial, size_t *cursor,
-                            kad_bytes *address, int *error) {
-  while (*cursor < dial->count) {
-    const kad__candidate *c = &dial->candidates[(*cursor)++];
-    if (c->error != 0) {
-      *address = kad__bytes(c->address, c->transport_len);
-      *error = c->error;
-      return true;
-    }
-  }
-  return false;
 }
 
 /* Of several reasons to leave addresses out, the most telling stays. */
@@ -248,7 +236,9 @@ int kad__dial_add(kad__dial *d, kad_bytes address, uint8_t depth) {
     result = add_any(d, address, &info, depth);
   }
   if (result < 0) {
+    bool alien = info.kind == KAD__ADDRESS_OTHER && result == KAD_E_NO_ADDRESS;
     note_skipped(d, result);
+    kad__dial_leave_out(d, info.transport, alien ? KAD_E_UNSUPPORTED : result);
   }
   return result;
 }
@@ -355,7 +345,7 @@ void kad__dial_progress(kad__dial *d) {
 
 void kad__dial_tick(kad__dial *d) {
   if (!kad__list_empty(&d->resolutions) && d->swarm->now >= d->resolve_by) {
-    kad__dns_cancel(d);
+    kad__dns_expire(d);
     kad__dial_note(d, KAD_E_RESOLVE);
   }
   kad__dial_progress(d);

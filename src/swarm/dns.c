@@ -121,6 +121,14 @@ void kad__dns_cancel(kad__dial *d) {
   }
 }
 
+void kad__dns_expire(kad__dial *d) {
+  KAD__LIST_EACH(node, &d->resolutions) {
+    const kad__resolution *r = KAD__CONTAINER(node, kad__resolution, in_dial);
+    kad__dial_leave_out(d, kad__bytes(r->bytes, r->address_len), KAD_E_TIMEOUT);
+  }
+  kad__dns_cancel(d);
+}
+
 /* ---- answers ------------------------------------------------------------ */
 
 static kad_bytes suffix_of(const kad__resolution *r) {
@@ -210,6 +218,7 @@ void kad__swarm_resolve_end(kad__swarm *s, kad__id resolution, int error,
   kad__dial *d = r->dial;
   if (error < 0) {
     kad__dial_note(d, error);
+    kad__dial_leave_out(d, kad__bytes(r->bytes, r->address_len), error);
   }
   give_up(r);
   kad__dial_progress(d);

@@ -237,9 +237,10 @@ typedef struct kad__swarm_event {
   const struct kad__dial *failed; /* DIAL_FAILED: for kad__dial_failure_next */
 } kad__swarm_event;
 
-/* The addresses that a dial has tried, one by one, and why each failed: start
- * with *cursor = 0; false at the end. The address is without /p2p, and borrowed
- * until the next poll. */
+/* The addresses of a failed dial, one by one, and why each failed: those that
+ * were tried, then those that were left out, at most 16, unresolved names among
+ * them. Start with *cursor = 0; false at the end. The address is without /p2p,
+ * and borrowed until the next poll. */
 bool kad__dial_failure_next(const struct kad__dial *dial, size_t *cursor,
                             kad_bytes *address, int *error);
 

@@ -279,6 +279,8 @@ struct kad__dial {
   kad_time started;
   kad_time resolve_by; /* when look-ups are given up */
   kad__candidate *candidates;
+  kad__buffer left_out; /* see left_out.c */
+  uint8_t left_out_count;
   uint8_t count;
   uint8_t cap;
   uint8_t ranked; /* candidates at the last ranking */
@@ -560,12 +562,20 @@ void kad__dial_free(kad__dial *d);
 bool kad__dial_expected(const kad__dial *d, const kad__candidate *candidate,
                         kad_peer_id *out);
 
+/* ---- left_out.c --------------------------------------------------------- */
+
+/* An address that is not tried, or a name that leads nowhere: told when the
+ * dial fails, as far as there is room for it. */
+void kad__dial_leave_out(kad__dial *d, kad_bytes address, int error);
+
 /* ---- dns.c -------------------------------------------------------------- */
 
 int kad__dns_start(kad__dial *d, kad_bytes address,
                    const kad__address_info *info, uint8_t depth);
 /* Gives up every look-up of `d`. */
 void kad__dns_cancel(kad__dial *d);
+/* The same, because their time is over. */
+void kad__dns_expire(kad__dial *d);
 void kad__resolution_reap(kad__resolution *r);
 void kad__resolution_free(kad__resolution *r);
 

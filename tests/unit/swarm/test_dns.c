@@ -120,6 +120,82 @@ static void test_answers_are_bounded(void **state) {
   assert_null(kad__swarm_check(dialler()));
 }
 
+typedef struct failure {
+  const char *address;
+  int error;
+} failure;
+
+/* Polls the failure of the dial, and compares what it tells. */
+static void tells(const failure *wanted, size_t count) {
+  kad__swarm_event event;
+  do {
+    assert_true(kad__swarm_poll_event(dialler(), &event));
+  } while (event.type != KAD__SWARM_DIAL_FAILED);
+  kad_bytes address;
+  size_t cursor = 0;
+  int error = 0;
+  for (size_t i = 0; i < count; i++) {
+    assert_true(
+        kad__dial_failure_next(event.failed, &cursor, &address, &error));
+    assert_bytes_equal(address, mesh_address(wanted[i].address));
+    assert_error(wanted[i].error, error);
+  }
+  assert_false(kad__dial_failure_next(event.failed, &cursor, &address, &error));
+}
+
+/* Whoever asks why hears of all addresses: tried, passed over, unresolved. */
+static void test_why(void **state) {
+  (void)state;
+  static const char *const addresses[] = {"/dns4/none.example/tcp/4001",
+                                          "/dns4/some.example/tcp/4001",
+                                          "/dns4/late.example/tcp/4001"};
+  static const failure wanted[] = {
+      {"/ip4/10.0.0.99/tcp/4001", KAD_E_REFUSED},
+      {"/ip4/10.0.0.1/udp/4001/quic-v1", KAD_E_UNSUPPORTED},
+      {"/dns4/none.example/tcp/4001", KAD_E_RESOLVE},
+      {"/dns4/late.example/tcp/4001", KAD_E_TIMEOUT}};
+  kad__id ids[3];
+  assert_ok(kad__peerstore_add(
+      kad__swarm_peerstore(dialler()), mesh_peer(&world, 1),
+      mesh_address("/ip4/10.0.0.1/udp/4001/quic-v1"), KAD_HOUR, world.now));
+  dial(addresses, 3, ids);
+  kad__swarm_resolve_end(dialler(), ids[0], KAD_E_RESOLVE, world.now);
+  resolve(ids[1], 99);
+  kad__swarm_resolve_end(dialler(), ids[1], 0, world.now);
+  kad__world_action action;
+  assert_true(kad__swarm_poll_action(dialler(), &action));
+  assert_int_equal(action.type, KAD__WORLD_DIAL);
+  kad__swarm_dial_failed(dialler(), action.id, KAD_E_REFUSED, world.now);
+  kad__swarm_tick(dialler(), world.now + 15 * KAD_SECOND);
+  tells(wanted, KAD__COUNT(wanted));
+}
+
+/* A list without end is told up to a bound. */
+static void test_why_is_bounded(void **state) {
+  (void)state;
+  kad__peerstore *known = kad__swarm_peerstore(dialler());
+  char text[64];
+  for (int i = 1; i <= 60; i++) {
+    snprintf(text, sizeof(text), "/ip4/10.0.0.1/udp/%d/quic-v1", i);
+    assert_ok(kad__peerstore_add(known, mesh_peer(&world, 1),
+                                 mesh_address(text), KAD_HOUR, world.now));
+  }
+  kad__id ids[2];
+  dial(two, 1, ids);
+  kad__swarm_resolve_end(dialler(), ids[0], KAD_E_RESOLVE, world.now);
+  kad__swarm_event event;
+  assert_true(kad__swarm_poll_event(dialler(), &event));
+  assert_error(KAD_E_RESOLVE, event.error);
+  kad_bytes address;
+  size_t cursor = 0;
+  size_t count = 0;
+  int error = 0;
+  while (kad__dial_failure_next(event.failed, &cursor, &address, &error)) {
+    count++;
+  }
+  assert_int_equal(count, 16);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -128,6 +204,8 @@ int main(void) {
       TEST(test_the_rest_still_counts),
       TEST(test_all_names_fail),
       TEST(test_answers_are_bounded),
+      TEST(test_why),
+      TEST(test_why_is_bounded),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
