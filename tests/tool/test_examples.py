@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 import unittest
 
 from harness import LIMIT, PROTOCOL, Network, unused_address
@@ -9,6 +10,7 @@ from harness import LIMIT, PROTOCOL, Network, unused_address
 EXAMPLES = [os.environ["LOOKUP"], os.environ["OWN_LOOP"]]
 ECHO = os.environ["ECHO"]
 CHAT = os.environ["CHAT"]
+UNIX = os.environ["UNIX"]
 
 
 def run(program, *arguments):
@@ -56,6 +58,53 @@ class Echo(unittest.TestCase):
         result = run(ECHO, unused_address(), "hello")
         self.assertEqual((result.returncode, result.stdout), (1, ""))
         self.assertIn("echo: ", result.stderr)
+
+
+class UnixTransport(unittest.TestCase):
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self.folder.name, "socket")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def test_there_and_back(self):
+        with Running(UNIX, self.path) as server:
+            self.assertEqual(server.process.stdout.readline(), "listening\n")
+            for text in ["hello", "", "a longer text " * 9000]:
+                result = run(UNIX, self.path, text)
+                self.assertEqual((result.returncode, result.stdout),
+                                 (0, text + "\n"))
+
+    def test_many_at_once(self):
+        with Running(UNIX, self.path) as server:
+            self.assertEqual(server.process.stdout.readline(), "listening\n")
+            callers = [subprocess.Popen([UNIX, self.path, str(i) * 20000],
+                                        stdout=subprocess.PIPE, text=True)
+                       for i in range(8)]
+            for i, caller in enumerate(callers):
+                heard, _ = caller.communicate(timeout=LIMIT)
+                self.assertEqual((caller.returncode, heard),
+                                 (0, str(i) * 20000 + "\n"))
+
+    def test_nobody_there(self):
+        result = run(UNIX, self.path, "hello")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertEqual(result.stderr, "unix_transport: connection refused\n")
+
+    def test_in_use(self):
+        with Running(UNIX, self.path) as server:
+            self.assertEqual(server.process.stdout.readline(), "listening\n")
+            result = run(UNIX, self.path)
+            self.assertEqual((result.returncode, result.stderr),
+                             (1, "unix_transport: address already in use\n"))
+
+    def test_usage(self):
+        for arguments in [[], ["not/from/the/root"], ["/"], ["/a", "b", "c"]]:
+            result = run(UNIX, *arguments)
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertEqual(len(result.stderr.splitlines()), 1)
 
 
 class Chat(unittest.TestCase):
