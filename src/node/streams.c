@@ -428,6 +428,8 @@ static void opened(kad_stream *s, kad_time now) {
     kad__stream_release(s->inner);
     kad__node_stream_free(s);
   } else {
+    /* Behind CONNECTED, even if something older has not been told yet. */
+    kad__list_unlink(&s->event.link);
     kad__node_stream_tell(s, KAD__TELL_OPENED);
   }
   retry(node, &peer, now);

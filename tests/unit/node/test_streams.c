@@ -588,6 +588,29 @@ static void test_its_end_is_the_last(void **state) {
   } while (memory.calls >= memory.fail_at && nth < 150);
 }
 
+/* A slow owner, whose deadline has passed while he was dialling, hears of the
+ * connection before its stream is open. */
+static void test_opens_behind_its_connection(void **state) {
+  (void)state;
+  let_know(2, 0);
+  kad_stream *stream = open_to(2, 0, ECHO);
+  assert_ok(kad__node_stream_deadline(stream, KAD_STREAM_READ, now() + 1));
+  kad__simulator_touch(net.sim, 2);
+  while (!info_of(stream).opened) {
+    assert_true(kad__simulator_step(net.sim, now() + LIMIT));
+  }
+  kad_event event = {0};
+  bool connected = false;
+  bool late = false;
+  while (event.type != KAD_EVENT_STREAM_OPENED || !late) {
+    assert_true(kad__node_poll(node(2), &event));
+    connected |= event.type == KAD_EVENT_CONNECTED;
+    late |= event.type == KAD_EVENT_STREAM_TIMEOUT;
+    assert_true(connected || event.type != KAD_EVENT_STREAM_OPENED);
+  }
+  kad_stream_close(stream);
+}
+
 /* Its streams are told to have ended before the connection is. */
 static void test_connection_ends(void **state) {
   (void)state;
@@ -688,6 +711,7 @@ int main(void) {
       TEST(test_closed_sides),
       TEST(test_reset),
       cmocka_unit_test(test_its_end_is_the_last),
+      TEST(test_opens_behind_its_connection),
       TEST(test_connection_ends),
       TEST(test_given_back_streams_are_silent),
       TEST(test_deadlines),
