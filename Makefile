@@ -43,7 +43,8 @@ test: | packages
 	@ninja -C $(BUILD)/test --quiet
 	@ctest --test-dir $(BUILD)/test --output-on-failure -j 2 -R '$(TESTS)'
 
-# 10,000 swarms and 10,000 networks of nodes in a storm; 10,000 connections, and 500 a second for a minute.
+# 10,000 swarms and 10,000 networks of nodes in storms; 10,000 connections, and
+# 500 a second for a minute.
 test-long: TESTS = ^$$
 test-long: test
 	@KADMIUM_STORMS=10000 KADMIUM_LOAD=1 \
