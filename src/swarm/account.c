@@ -18,6 +18,10 @@
 /* A stream that could take less is not worth being opened. */
 #define STREAM_ROOM ((size_t)4096)
 
+/* Bytes that came or went and are not charged yet, since what is written in one
+ * turn leaves in one go. */
+#define UNNOTED_MAX ((size_t)32 * 1024)
+
 /* ---- in sums ------------------------------------------------------------ */
 
 static void add_bytes(kad__channel *c, size_t bytes) {
@@ -41,13 +45,20 @@ static size_t charge_of(const kad__channel *c) {
 
 void kad__account_charge(kad__channel *c) {
   size_t charge = charge_of(c);
+  c->unnoted = 0;
   if (charge != c->charged) {
     add_bytes(c, charge - c->charged);
   }
 }
 
-void kad__account_note(kad__channel *c) {
-  if (!kad__list_linked(&c->dirty)) {
+static uint32_t narrow(size_t value) {
+  return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+void kad__account_note(kad__channel *c, size_t bytes) {
+  bytes += c->unnoted;
+  c->unnoted = narrow(bytes);
+  if (bytes > UNNOTED_MAX || !kad__list_linked(&c->dirty)) {
     kad__account_charge(c);
   }
 }
@@ -107,10 +118,6 @@ int kad__account_may_open(const kad__channel *c, bool inbound) {
 
 int kad__account_may_hold(const kad__channel *c, bool inbound, size_t len) {
   return len <= bytes_left(c, inbound) ? 0 : KAD_E_LIMIT;
-}
-
-static uint32_t narrow(size_t value) {
-  return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
 }
 
 void kad__account_admit(kad__channel *c) {

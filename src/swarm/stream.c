@@ -35,7 +35,7 @@ static int reserve_held(kad__stream *stream, uint8_t **tail, size_t len) {
   int result =
       kad__buffer_reserve(&stream->held, &c->swarm->allocator, tail, len);
   c->held += stream->held.cap - before;
-  kad__account_note(c);
+  kad__account_note(c, len);
   return result;
 }
 
@@ -68,7 +68,7 @@ void kad__stream_destroy(kad__stream *stream) {
   kad__release(&s->allocator, stream);
   c->stream_count--;
   kad__channel_touch(c);
-  kad__account_note(c);
+  kad__account_note(c, 0);
   if (c->stream_count != 0) {
     return;
   }
@@ -287,7 +287,7 @@ void kad__stream_consume(kad__stream *stream, size_t len) {
   kad__yamux_stream_consume(stream->inner, len);
   kad__stream_count(stream, len, 0);
   kad__channel_touch(stream->channel);
-  kad__account_note(stream->channel);
+  kad__account_note(stream->channel, len);
 }
 
 bool kad__stream_ended(const kad__stream *stream) {
@@ -334,7 +334,7 @@ int kad__stream_write(kad__stream *stream, kad_bytes bytes) {
     kad__stream_count(stream, 0, bytes.len);
   }
   kad__channel_touch(stream->channel);
-  kad__account_note(stream->channel);
+  kad__account_note(stream->channel, bytes.len);
   return result;
 }
 
@@ -356,7 +356,7 @@ void kad__stream_commit(kad__stream *stream, size_t len) {
   kad__yamux_stream_commit(stream->inner, len);
   kad__stream_count(stream, 0, len);
   kad__channel_touch(stream->channel);
-  kad__account_note(stream->channel);
+  kad__account_note(stream->channel, len);
 }
 
 size_t kad__stream_unsent(const kad__stream *stream) {
@@ -378,7 +378,7 @@ void kad__stream_charge(kad__stream *stream, size_t bytes) {
   if (bytes != stream->elsewhere) {
     c->held += bytes - stream->elsewhere;
     stream->elsewhere = bytes;
-    kad__account_note(c);
+    kad__account_charge(c);
   }
 }
 

@@ -186,6 +186,7 @@ struct kad__channel {
   uint64_t bytes_out;
   size_t charged;
   size_t held; /* of these: what streams' owners hold, and what waits there */
+  uint32_t unnoted; /* bytes that came or went since it was charged */
   uint32_t refused; /* streams, of those counted in the swarm already */
   uint32_t starved;
   uint32_t stream_count;
@@ -502,8 +503,9 @@ static inline kad__accounts kad__accounts_of(const kad__channel *c) {
 void kad__account_part(kad__channel *c);
 /* Charges the channel what it holds now. */
 void kad__account_charge(kad__channel *c);
-/* The same, unless its output will be pulled at once, which does. */
-void kad__account_note(kad__channel *c);
+/* So many bytes of it came or went: the same, unless they are few and its
+ * output will be pulled at once, which does it. */
+void kad__account_note(kad__channel *c, size_t bytes);
 /* Is there room for another stream? KAD_E_LIMIT. */
 int kad__account_may_open(const kad__channel *c, bool inbound);
 /* Is there room for `len` bytes more of such a stream? KAD_E_LIMIT. */

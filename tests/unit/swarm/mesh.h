@@ -60,6 +60,7 @@ typedef struct mesh {
   bool blackhole; /* dials are never answered */
   bool held;      /* bytes wait in the pipes */
   bool no_pull;   /* nothing is pulled: every socket is full */
+  bool one_group; /* dialling nodes are seen in one IPv6 /48, each in a /64 */
   const mesh_name *names;
   size_t name_count;
   bool names_silent;
