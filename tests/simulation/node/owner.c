@@ -198,6 +198,9 @@ static void on_request(owner *o, const kad_event *e) {
   STORM_CHECK(o, e->step == before + 1 || (o->starved && e->step > before));
   o->requests[e->request].steps = e->step;
   STORM_CHECK(o, e->last == (e->type == KAD_EVENT_END));
+  for (size_t i = 0; i < e->value.len; i++) {
+    STORM_CHECK(o, e->value.data[i] == 'v'); /* see any_value */
+  }
   if (e->last) {
     o->requests[e->request].running = false;
     gale_all.ends[e->operation] += e->error == 0;

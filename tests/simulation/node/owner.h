@@ -59,6 +59,8 @@ typedef struct owner {
   bool overlooked; /* there was too much to see */
   bool choosy;     /* he refuses some connections */
   test_allocator memory;
+  kad_allocator allocator; /* the above, but for so many times */
+  size_t refusals;
   kad__node_config config;
   kad_gater gater;
   kad_bytes namespaces[1];

@@ -30,6 +30,46 @@ kad_bytes gale_address(const gale *w, int node, uint16_t port) {
   return kad__bytes(out, ADDRESS_LEN);
 }
 
+/* ---- memory -------------------------------------------------------------- */
+
+static bool refuse(owner *o) {
+  o->refusals -= o->refusals != 0;
+  return o->refusals != 0;
+}
+
+static void *take(void *user, size_t size) {
+  owner *o = user;
+  return refuse(o) ? NULL : o->memory.allocator.alloc(&o->memory, size);
+}
+
+static void *take_more(void *user, void *memory, size_t size) {
+  owner *o = user;
+  return refuse(o) ? NULL
+                   : o->memory.allocator.resize(&o->memory, memory, size);
+}
+
+static void give_back(void *user, void *memory) {
+  owner *o = user;
+  o->memory.allocator.release(&o->memory, memory);
+}
+
+static void give_memory(owner *o) {
+  test_allocator_init(&o->memory);
+  o->allocator = (kad_allocator){
+      .alloc = take, .resize = take_more, .release = give_back, .user = o};
+}
+
+/* One allocation fails some time soon, or the next ones do. */
+static void starve(owner *o) {
+  gale *w = o->world;
+  if (gale_chance(w, 3)) {
+    o->refusals = 2 + gale_below(w, 100);
+  } else {
+    o->memory.fail_at = o->memory.calls + 1 + gale_below(w, 100);
+  }
+  o->starved = true;
+}
+
 /* ---- nodes --------------------------------------------------------------- */
 
 /* Some owners refuse one in so many, at any question. */
@@ -118,7 +158,7 @@ static void configure_plainly(owner *o) {
   gale *w = o->world;
   kad__node_config *config = &o->config;
   kad__node_config_default(config);
-  config->allocator = &o->memory.allocator;
+  config->allocator = &o->allocator;
   config->protocol =
       kad__bytes_of(w->public_network ? KAD_PROTOCOL_IPFS : "/storm/kad/1.0.0");
   o->namespaces[0] = kad__bytes_of("app");
@@ -174,10 +214,19 @@ static void restart(owner *o) {
   gale *w = o->world;
   owner_forget(o);
   o->memory.fail_at = 0;
+  o->refusals = 0;
   uint32_t contact = (uint32_t)gale_below(w, (uint64_t)w->nodes + 1);
   contact = contact == o->number ? KAD__SIMULATOR_NOBODY : contact;
-  assert_ok(kad__simulator_restart(w->sim, o->number, &o->config, contact));
-  o->alive = true;
+  if (gale_chance(w, 8)) {
+    starve(o);
+  }
+  int result = kad__simulator_restart(w->sim, o->number, &o->config, contact);
+  STORM_CHECK(o, result == 0 || (result == KAD_E_NO_MEMORY && o->starved));
+  o->alive = result == 0;
+  if (!o->alive) {
+    STORM_CHECK(o, o->memory.live == 0);
+    return;
+  }
   gale_all.lives++;
   if (o->snapshot_len != 0 && gale_chance(w, 2)) {
     size_t len = o->snapshot_len;
@@ -188,7 +237,7 @@ static void restart(owner *o) {
     }
     int error = kad__node_restore(owner_node(o), kad__bytes(o->snapshot, len),
                                   gale_now(w));
-    STORM_CHECK(o, error == 0 || !whole);
+    STORM_CHECK(o, error == 0 || !whole || o->starved);
     o->snapshot_len = whole ? len : 0;
   }
   set_up(o);
@@ -219,7 +268,7 @@ static void add_node(gale *w, uint64_t keyed) {
                .choosy = gale_chance(w, 4),
                .loud = w->seed % 4 == 0,
                .lazy = gale_chance(w, 3)};
-  test_allocator_init(&o->memory);
+  give_memory(o);
   configure(o, keyed);
   w->nodes++;
   uint32_t contact = o->number == 0 ? KAD__SIMULATOR_NOBODY
@@ -276,15 +325,9 @@ static void pass(gale *w, kad_time time) {
   check(w);
 }
 
-static void starve(gale *w) {
-  owner *o = &w->owners[gale_below(w, (uint64_t)w->nodes)];
-  o->memory.fail_at = o->memory.calls + 1 + gale_below(w, 100);
-  o->starved = true;
-}
-
 static void disturb(gale *w) {
   uint32_t node = (uint32_t)gale_below(w, (uint64_t)w->nodes);
-  switch (gale_below(w, 9)) {
+  switch (gale_below(w, 10)) {
     case 0:
     case 1:
       (void)kad__simulator_disturb(w->sim, KAD__SIMULATOR_CUT, 0);
@@ -381,6 +424,7 @@ static void calm(gale *w) {
   for (int i = 0; i < w->nodes; i++) {
     owner *o = &w->owners[i];
     o->memory.fail_at = 0;
+    o->refusals = 0;
     o->lazy = false;
     kad__simulator_firewall(w->sim, o->number, false);
     if (o->alive) {
@@ -484,7 +528,7 @@ static uint64_t run(uint64_t seed) {
       pass(w, gale_below(w, gale_chance(w, 6) ? 20 * KAD_SECOND : KAD_SECOND));
     }
     if (hungry && gale_chance(w, 40)) {
-      starve(w);
+      starve(&w->owners[gale_below(w, (uint64_t)w->nodes)]);
     }
   }
   end(w);
@@ -553,7 +597,7 @@ static void add_plain(gale *w, const climb *c) {
   owner *o = &w->owners[w->nodes];
   *o = (owner){
       .world = w, .seed = w->seed, .number = (uint32_t)w->nodes, .alive = true};
-  test_allocator_init(&o->memory);
+  give_memory(o);
   configure_plainly(o);
   memcpy(o->config.security, c->security[o->number],
          sizeof(o->config.security));
