@@ -335,6 +335,18 @@ void kad__yamux_start_ping(kad__yamux *y) {
   y->ping_value++;
 }
 
+void kad__yamux_probe(kad__yamux *y, kad_time now) {
+  kad__yamux_set_now(y, now);
+  if (y->error == 0) {
+    kad__yamux_start_ping(y);
+  }
+}
+
+bool kad__yamux_unanswered(const kad__yamux *y, kad_time now, kad_time time) {
+  return y->ping_waiting && y->last_input <= y->ping_at &&
+         kad__time_add(y->ping_at, time) <= now;
+}
+
 /* When the peer has been silent for too long, or our ping unanswered. */
 static kad_time silence_deadline(const kad__yamux *y) {
   return y->ping_waiting ? kad__time_add(y->ping_at, y->config.ping_timeout)

@@ -104,6 +104,11 @@ kad_time kad__yamux_deadline(const kad__yamux *y);
 /* KAD_E_TIMEOUT: the peer did not answer our ping; the session is dead. */
 int kad__yamux_tick(kad__yamux *y, kad_time now);
 
+/* Pings at once, unless a ping is under way. */
+void kad__yamux_probe(kad__yamux *y, kad_time now);
+/* A ping has waited for so long, and nothing at all has come since. */
+bool kad__yamux_unanswered(const kad__yamux *y, kad_time now, kad_time time);
+
 /* Queues a GoAway with `code`; no streams can be opened afterwards. */
 void kad__yamux_close(kad__yamux *y, uint32_t code);
 

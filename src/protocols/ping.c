@@ -16,7 +16,7 @@ typedef struct echo_peer {
   kad__map_node node;
   kad_peer_id id;
   size_t count;
-  kad__stream *streams[KAD__PING_INBOUND_MAX];
+  kad__stream *streams[KAD__PING_INBOUND_MAX]; /* oldest first */
 } echo_peer;
 
 /* A ping of ours; once it has ended it waits to be polled. */
@@ -131,11 +131,13 @@ static echo_peer *add_peer(kad__ping *ping, const kad_peer_id *id) {
 /* The stream leaves its peer's count; whoever calls ends it. */
 static void forget_echo(kad__ping *ping, kad__stream *stream) {
   echo_peer *peer = kad__stream_user(stream);
+  size_t kept = 0;
   for (size_t i = 0; i < peer->count; i++) {
-    if (peer->streams[i] == stream) {
-      peer->streams[i] = peer->streams[--peer->count];
+    if (peer->streams[i] != stream) {
+      peer->streams[kept++] = peer->streams[i];
     }
   }
+  peer->count = kept;
   if (peer->count == 0) {
     drop_peer(ping, peer);
   }
@@ -176,11 +178,28 @@ static void echo(kad__ping *ping, kad__stream *stream, kad_time now) {
   }
 }
 
+/* Ends the oldest stream that came over another connection: a peer that calls
+ * again may have lost that one without our hearing of it. */
+static void make_room(kad__ping *ping, echo_peer *peer,
+                      const kad__stream *newcomer) {
+  for (size_t i = 0; i < peer->count; i++) {
+    kad__stream *old = peer->streams[i];
+    if (kad__stream_connection(old) != kad__stream_connection(newcomer)) {
+      ping->counters.refused++;
+      abort_echo(ping, old, KAD__STREAM_LIMIT);
+      return;
+    }
+  }
+}
+
 static void accept_echo(kad__ping *ping, kad__stream *stream, kad_time now) {
   const kad_peer_id *id = kad__stream_peer(stream);
   echo_peer *peer = find_peer(ping, id);
   if (peer == NULL) {
     peer = add_peer(ping, id);
+  }
+  if (peer != NULL && peer->count == KAD__PING_INBOUND_MAX) {
+    make_room(ping, peer, stream);
   }
   if (peer == NULL || peer->count == KAD__PING_INBOUND_MAX) {
     ping->counters.refused++;

@@ -253,15 +253,31 @@ void kad__limits_part(kad__channel *c) {
   }
 }
 
+/* A peer that connects again may have lost the others, as behind a router that
+ * has forgotten them, and we would notice after long: so they are asked now,
+ * and whoever has not answered makes way. */
+static bool is_crowded(const kad__swarm *s, const kad__channel *c,
+                       kad__swarm_peer *peer) {
+  bool full = peer->channel_count >= s->config.max_connections_per_peer;
+  if (!c->inbound) {
+    return full;
+  }
+  if (full) {
+    full = !kad__swarm_supplant(peer);
+  }
+  kad__swarm_probe_peer(peer);
+  return full;
+}
+
 static int may_establish(kad__swarm *s, const kad__channel *c,
-                         const kad__swarm_peer *peer) {
+                         kad__swarm_peer *peer) {
   bool full = c->inbound
                   ? inbound_full(s)
                   : s->established + s->closing >= s->config.max_connections;
   if (full) {
     return refuse(&s->counters.refused_connections);
   }
-  if (peer->channel_count >= s->config.max_connections_per_peer) {
+  if (is_crowded(s, c, peer)) {
     return refuse(&s->counters.refused_peer);
   }
   return peer->account.used.bytes >= peer->account.max->bytes
@@ -270,11 +286,13 @@ static int may_establish(kad__swarm *s, const kad__channel *c,
 }
 
 int kad__limits_establish(kad__channel *c, kad__swarm_peer *peer) {
+  peer->holders++; /* its last connection may go in there */
   int result = may_establish(c->swarm, c, peer);
-  if (result == 0) {
-    c->holder = peer;
-    peer->holders++;
-    peer->account.used.bytes += c->charged;
+  if (result < 0) {
+    peer->holders--;
+    return result;
   }
-  return result;
+  c->holder = peer;
+  peer->account.used.bytes += c->charged;
+  return 0;
 }

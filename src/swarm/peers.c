@@ -37,17 +37,49 @@ void kad__swarm_put_peer(kad__swarm *s, kad__swarm_peer *peer) {
   kad__release(&s->allocator, peer);
 }
 
-/* The one that is busiest, so that the others can fall idle; then the oldest,
- * which the peer is likely to choose too. */
+/* Nothing has come since we asked. */
+static bool is_silent(const kad__channel *c) {
+  return kad__yamux_unanswered(kad__connection_yamux(c->connection),
+                               c->swarm->now, KAD__SWARM_PROBE_TIMEOUT);
+}
+
+static bool is_better(const kad__channel *a, const kad__channel *b) {
+  bool silent = is_silent(b);
+  return is_silent(a) != silent ? silent : a->stream_count > b->stream_count;
+}
+
+/* One that answers; the one that is busiest, so that the others can fall idle;
+ * then the oldest, which the peer is likely to choose too. */
 kad__channel *kad__swarm_best_channel(const kad__swarm_peer *peer) {
   kad__channel *best = NULL;
   KAD__LIST_EACH(node, &peer->channels) {
     kad__channel *c = KAD__CONTAINER(node, kad__channel, group);
-    if (best == NULL || c->stream_count > best->stream_count) {
+    if (best == NULL || is_better(c, best)) {
       best = c;
     }
   }
   return best;
+}
+
+void kad__swarm_probe_peer(kad__swarm_peer *peer) {
+  KAD__LIST_EACH(node, &peer->channels) {
+    kad__channel *c = KAD__CONTAINER(node, kad__channel, group);
+    kad__yamux_probe(kad__connection_yamux(c->connection), c->swarm->now);
+    kad__channel_touch(c);
+    kad__channel_arm(c);
+  }
+}
+
+bool kad__swarm_supplant(kad__swarm_peer *peer) {
+  KAD__LIST_EACH(node, &peer->channels) {
+    kad__channel *c = KAD__CONTAINER(node, kad__channel, group);
+    if (is_silent(c)) {
+      kad__swarm_close(c->swarm, c->id, KAD_CONNECTION_CODE_SUPPLANTED,
+                       c->swarm->now);
+      return true;
+    }
+  }
+  return false;
 }
 
 bool kad__swarm_connected(const kad__swarm *s, const kad_peer_id *id) {

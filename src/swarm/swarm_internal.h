@@ -439,6 +439,14 @@ kad__swarm_peer *kad__swarm_get_peer(kad__swarm *s, const kad_peer_id *id);
 void kad__swarm_put_peer(kad__swarm *s, kad__swarm_peer *peer);
 /* The connection to open a stream on; NULL: none. */
 kad__channel *kad__swarm_best_channel(const kad__swarm_peer *peer);
+/* How long a connection may leave our question whether it lives unanswered
+ * before another one is taken in its place. */
+#define KAD__SWARM_PROBE_TIMEOUT KAD_SECOND
+/* Asks all its connections. */
+void kad__swarm_probe_peer(kad__swarm_peer *peer);
+/* Closes one that has not answered; false: there is none. The caller holds the
+ * entry. */
+bool kad__swarm_supplant(kad__swarm_peer *peer);
 
 /* ---- gate.c ------------------------------------------------------------- */
 

@@ -137,6 +137,25 @@ static void refuses_a_third_stream(void **state) {
   assert_false(fourth->gone);
 }
 
+/* Over another connection it is the oldest that goes: a peer that calls again
+ * has lost it, perhaps, and a router did not tell us. */
+static void a_new_connection_makes_room(void **state) {
+  fixture *f = *state;
+  kad__stream *first = open_inbound(f);
+  kad__stream *second = open_inbound(f);
+  f->connection = fake_connect(f->swarm, &f->peer, kad__bytes(NULL, 0),
+                               "/ip4/127.0.0.1/tcp/2", true);
+  kad__stream *third = open_inbound(f);
+  assert_true(first->was_reset);
+  assert_false(second->gone || third->gone);
+  kad__stream *fourth = open_inbound(f);
+  assert_true(second->was_reset);
+  assert_false(third->gone || fourth->gone);
+  kad__stream *fifth = open_inbound(f);
+  assert_true(fifth->was_reset);
+  assert_false(third->gone || fourth->gone);
+}
+
 static void a_peer_without_streams_costs_nothing(void **state) {
   fixture *f = *state;
   size_t live = f->memory.live;
@@ -284,6 +303,7 @@ int main(void) {
       TEST(a_part_of_a_ping_waits),
       TEST(does_not_pile_up_echoes),
       TEST(refuses_a_third_stream),
+      TEST(a_new_connection_makes_room),
       TEST(a_peer_without_streams_costs_nothing),
       TEST(measures_the_round_trip),
       TEST(judges_the_echo),

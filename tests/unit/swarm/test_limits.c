@@ -138,6 +138,77 @@ static void test_refused_are_told(void **state) {
   check();
 }
 
+static size_t count_events(int node, kad__swarm_event_type type) {
+  size_t count = 0;
+  for (size_t i = 0; i < world.nodes[node].event_count; i++) {
+    count += world.nodes[node].events[i].type == type;
+  }
+  world.nodes[node].event_count = world.nodes[node].event_read = 0;
+  return count;
+}
+
+/* What a router does that has lost its table: the dialler is told, the other
+ * side hears nothing any more. */
+static void forget_links(void) {
+  for (size_t i = 0; i < MESH_LINKS; i++) {
+    mesh_link *l = &world.links[i];
+    kad__id id = l->id[0];
+    if (id == UINT64_MAX) {
+      l->id[0] = l->id[1] == 0 ? 0 : id; /* the other side has given up */
+    } else if (l->used && id != 0 && l->node[0] == 1) {
+      l->paused[0] = true;
+      l->id[0] = UINT64_MAX; /* somebody, who reads nothing */
+      kad__swarm_closed(world.nodes[1].swarm, id, KAD_E_CLOSED, world.now);
+    }
+  }
+}
+
+/* J-04. Again and again, from another port each time; a place is found for the
+ * newcomer as soon as one of those that are dead has not answered. */
+static void test_lost_connections_make_way(void **state) {
+  (void)state;
+  mesh_fini(&world);
+  mesh_init(&world, 2, NULL);
+  for (int i = 0; i < 100; i++) {
+    kad__id id = 0;
+    assert_ok(kad__swarm_dial_address(world.nodes[1].swarm, &id,
+                                      mesh_address(world.nodes[0].listen),
+                                      world.now));
+    mesh_run(&world);
+    assert_int_equal(count_events(1, KAD__SWARM_CONNECTED), 1);
+    assert_true(
+        kad__swarm_connected(world.nodes[1].swarm, mesh_peer(&world, 0)));
+    assert_in_range(kad__swarm_connection_count(swarm()), 1, 8);
+    assert_int_equal(kad__swarm_counters_get(swarm())->refused_peer, 0);
+    check();
+    mesh_sleep(&world, KAD_SECOND + 1);
+    forget_links();
+    mesh_run(&world);
+    (void)count_events(0, KAD__SWARM_CONNECTED);
+    (void)count_events(1, KAD__SWARM_CONNECTED);
+  }
+}
+
+/* Those that answer stay, whoever comes. */
+static void test_live_connections_stay(void **state) {
+  (void)state;
+  mesh_fini(&world);
+  mesh_init(&world, 2, one_per_peer);
+  mesh_connect(&world, 1, 0);
+  kad__id first = mesh_connection(&world, 0);
+  for (int i = 0; i < 20; i++) {
+    kad__id id = 0;
+    assert_ok(kad__swarm_dial_address(world.nodes[1].swarm, &id,
+                                      mesh_address(world.nodes[0].listen),
+                                      world.now));
+    mesh_run(&world);
+    mesh_sleep(&world, 2 * KAD_SECOND);
+    assert_true(mesh_connection(&world, 0) == first);
+  }
+  assert_int_equal(kad__swarm_counters_get(swarm())->refused_peer, 20);
+  check();
+}
+
 /* ---- against a naive model ----------------------------------------------- */
 
 #define CHANNELS 64
@@ -196,8 +267,12 @@ static void test_any_order(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_group),          TEST(test_refused_takes_nothing),
-      TEST(test_without_memory), TEST(test_refused_are_told),
+      TEST(test_group),
+      TEST(test_refused_takes_nothing),
+      TEST(test_without_memory),
+      TEST(test_refused_are_told),
+      TEST(test_lost_connections_make_way),
+      TEST(test_live_connections_stay),
       TEST(test_any_order),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
