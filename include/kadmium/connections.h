@@ -44,6 +44,8 @@ typedef struct kad_connection_info {
   kad_time round_trip;     /**< as last measured; 0: not yet */
   uint64_t bytes_in; /**< read from and written to the socket since it opened */
   uint64_t bytes_out;
+  uint32_t unacknowledged; /**< of our streams those that the peer has not
+                              acknowledged: at most 256, more wait */
 } kad_connection_info;
 
 /** Takes the connections one by one, to `peer` alone unless that is NULL: start

@@ -407,6 +407,10 @@ size_t kad__yamux_stream_count(const kad__yamux *y) {
   return (size_t)y->held + y->flushing;
 }
 
+size_t kad__yamux_unacknowledged(const kad__yamux *y) {
+  return y->unacked;
+}
+
 const kad__yamux_stats *kad__yamux_stats_get(const kad__yamux *y) {
   return &y->stats;
 }

@@ -115,6 +115,8 @@ void kad__yamux_close(kad__yamux *y, uint32_t code);
 /* Streams that the owner holds (or will be told of), and released ones with
  * something left to send. */
 size_t kad__yamux_stream_count(const kad__yamux *y);
+/* Of ours those that the peer has not acknowledged. */
+size_t kad__yamux_unacknowledged(const kad__yamux *y);
 const kad__yamux_stats *kad__yamux_stats_get(const kad__yamux *y);
 /* Bytes of memory that the session holds on the peer's behalf. */
 size_t kad__yamux_charge(const kad__yamux *y);

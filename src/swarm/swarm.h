@@ -182,6 +182,7 @@ typedef struct kad__connection_info {
   kad_bytes public_key; /* the peer's, protobuf; borrowed */
   kad_time opened;
   size_t streams;
+  size_t unacknowledged; /* of ours, by the peer */
   const char *transport;
   kad__security_protocol security;
   bool early_muxer;

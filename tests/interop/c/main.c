@@ -31,6 +31,7 @@ static struct job {
   size_t echoed;  /* that have their bytes back */
   size_t over;
   size_t bytes;
+  uint32_t unacknowledged; /* of them, at most at a time */
   uint32_t code;
   double started;
   kad_request_id connecting;
@@ -226,6 +227,16 @@ static bool read_pattern(talk *t) {
   return t->read <= job.bytes;
 }
 
+static void note_unacknowledged(void) {
+  uint64_t cursor = 0;
+  kad_connection_info info;
+  while (kad_node_next_connection(node, &cursor, NULL, &info)) {
+    if (info.unacknowledged > job.unacknowledged) {
+      job.unacknowledged = info.unacknowledged;
+    }
+  }
+}
+
 /* All streams stay open until each has its bytes back. */
 static void go_on_echo(talk *t) {
   write_pattern(t);
@@ -247,8 +258,9 @@ static void go_on_echo(talk *t) {
   if (t->read != job.bytes || job.echoed < job.streams) {
     fail("the end came too early");
   } else if (++job.over == job.streams) {
-    say(json_pack("{s:i, s:s, s:i, s:I}", "tag", job.tag, "type", "echoed",
-                  "streams", (int)job.streams, "bytes", (json_int_t)job.bytes));
+    say(json_pack("{s:i, s:s, s:i, s:I, s:i}", "tag", job.tag, "type", "echoed",
+                  "streams", (int)job.streams, "bytes", (json_int_t)job.bytes,
+                  "unacknowledged", (int)job.unacknowledged));
     end("ok");
   }
 }
@@ -369,6 +381,7 @@ static void open_streams(const char *address, int ms) {
     next = t->next;
     begin(t, ms);
   }
+  note_unacknowledged();
 }
 
 static void connect_to(const char *address) {
@@ -521,6 +534,7 @@ static void run(void) {
       return;
     }
     kad_node_drive(node);
+    note_unacknowledged();
   }
 }
 

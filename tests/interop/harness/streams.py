@@ -14,6 +14,8 @@ CODE = 0x2b67
 DEADLINE_MS = 400
 SLACK_MS = 2000
 MANY = 1000
+# More that nobody has acknowledged end the connection in rust-libp2p and go-libp2p.
+UNACKNOWLEDGED = 256
 # Usually a connection carries fewer of ours.
 FLAGS = {STREAMS: ("--streams", "1024")}
 NEW_PROTOCOL = "/kadmium-interop/new/1.0.0"
@@ -38,6 +40,11 @@ def echo(length, streams=1):
         echoed = only("echoed", results)
         checks.require((echoed["bytes"], echoed["streams"]) == (length, streams),
                        f"echoed {echoed}")
+        if opener.kind == STREAMS:
+            most = echoed["unacknowledged"]
+            least = UNACKNOWLEDGED if streams > UNACKNOWLEDGED else 1
+            checks.require(least <= most <= UNACKNOWLEDGED,
+                           f"{most} streams were not acknowledged at a time")
     return check
 
 
