@@ -49,6 +49,10 @@ void loop_close(loop *l) {
 
 void loop_turn(loop *l, int wait_ms) {
   struct pollfd fds[LOOP_NODES];
+  if (l->also != NULL) {
+    l->also(l->also_user);
+    wait_ms = wait_ms < 1 ? wait_ms : 1;
+  }
   for (size_t i = 0; i < l->count; i++) {
     int t = kad_node_timeout(l->nodes[i]);
     wait_ms = t >= 0 && t < wait_ms ? t : wait_ms;

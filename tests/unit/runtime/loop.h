@@ -14,6 +14,10 @@
 typedef struct loop {
   kad_node *nodes[LOOP_NODES];
   size_t count;
+  /* Something else that works in every turn, which then waits a millisecond at
+   * most; may be NULL. */
+  void (*also)(void *user);
+  void *also_user;
 } loop;
 
 /* Options of a node on loopback, its port chosen by the system. */
