@@ -101,6 +101,66 @@ static void test_security(void **state) {
   }
 }
 
+static void test_limits(void **state) {
+  (void)state;
+  kad_node_options options = KAD_NODE_OPTIONS_INIT;
+  options.max_inbound_streams_per_peer = 1;
+  options.max_inbound_streams_per_address = 2;
+  options.max_inbound_streams_per_group = 3;
+  options.max_inbound_streams_in_all = 4;
+  options.max_outbound_streams_per_peer = 5;
+  options.max_outbound_streams_in_all = 6;
+  options.max_memory = KAD_MEMORY_MIN;
+  options.max_memory_per_peer = KAD_MEMORY_MIN + 1;
+  options.max_memory_per_address = KAD_MEMORY_MIN + 2;
+  options.max_memory_per_group = KAD_MEMORY_MIN + 3;
+  options.inbound_burst_per_address = 7;
+  options.inbound_rate_per_address = 8;
+  options.inbound_burst_per_group = 9;
+  options.inbound_rate_per_group = 10;
+  options.max_dials = 11;
+  options.max_dials_per_peer = KAD_DIALS_MAX;
+  kad__options read;
+  assert_ok(kad__options_read(&read, &options));
+  const kad__node_config *c = &read.config;
+  assert_int_equal(c->max_per_peer.inbound, 1);
+  assert_int_equal(c->max_per_address.inbound, 2);
+  assert_int_equal(c->max_per_group.inbound, 3);
+  assert_int_equal(c->max_in_all.inbound, 4);
+  assert_int_equal(c->max_per_peer.outbound, 5);
+  assert_int_equal(c->max_in_all.outbound, 6);
+  assert_int_equal(c->max_in_all.bytes, KAD_MEMORY_MIN);
+  assert_int_equal(c->max_per_peer.bytes, KAD_MEMORY_MIN + 1);
+  assert_int_equal(c->max_per_address.bytes, KAD_MEMORY_MIN + 2);
+  assert_int_equal(c->max_per_group.bytes, KAD_MEMORY_MIN + 3);
+  assert_int_equal(c->pace_per_address.burst, 7);
+  assert_int_equal(c->pace_per_address.per_minute, 8);
+  assert_int_equal(c->pace_per_group.burst, 9);
+  assert_int_equal(c->pace_per_group.per_minute, 10);
+  assert_int_equal(c->max_dials, 11);
+  assert_int_equal(c->max_dials_per_peer, KAD_DIALS_MAX);
+  kad__options_fini(&read);
+}
+
+/* One that makes no sense at a time. */
+static void test_limits_that_make_no_sense(void **state) {
+  (void)state;
+  const kad_node_options none = KAD_NODE_OPTIONS_INIT;
+  kad_node_options cases[7] = {none, none, none, none, none, none, none};
+  cases[0].max_memory = KAD_MEMORY_MIN - 1;
+  cases[1].max_memory_per_peer = 1;
+  cases[2].max_memory_per_address = KAD_MEMORY_MIN - 1;
+  cases[3].max_memory_per_group = KAD_MEMORY_MIN - 1;
+  cases[4].max_dials = KAD_DIALS_MAX + 1;
+  cases[5].max_dials_per_peer = KAD_DIALS_MAX + 1;
+  cases[6].low_water = 11;
+  cases[6].high_water = 10;
+  for (size_t i = 0; i < COUNT(cases); i++) {
+    kad__options read;
+    assert_error(KAD_E_INVALID_ARGUMENT, kad__options_read(&read, &cases[i]));
+  }
+}
+
 /* A caller that was built when the struct ended sooner: whatever stands behind
  * its end is not read. */
 static void test_older_struct(void **state) {
@@ -249,6 +309,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_defaults),
       cmocka_unit_test(test_values),
+      cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_limits_that_make_no_sense),
       cmocka_unit_test(test_security),
       cmocka_unit_test(test_older_struct),
       cmocka_unit_test(test_newer_struct),

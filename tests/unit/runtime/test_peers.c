@@ -51,6 +51,15 @@ static void test_a_peer_that_is_connected(void **state) {
       kad_node_bandwidth_protocol(first, &of, kad__bytes_of("/ipfs/id/1.0.0")));
   assert_true(of.in > 0 && of.in <= all.in);
   assert_false(kad_node_bandwidth_peer(first, &of, kad_node_id(first)));
+  kad_usage usage;
+  kad_node_usage(first, &usage);
+  assert_int_equal(usage.connections.used, 1);
+  assert_int_equal(usage.connections.limit, 1000);
+  uint64_t memory = usage.memory.used;
+  assert_true(memory > 0);
+  assert_true(kad_node_peer_usage(first, &usage, kad_node_id(second)));
+  assert_int_equal(usage.memory.used, memory);
+  assert_false(kad_node_peer_usage(first, &usage, kad_node_id(first)));
   loop_close(&l);
 }
 
