@@ -1,59 +1,16 @@
 /* A channel stands in the map by its id until the swarm or its transport ends
  * it. What the transport has not taken waits here, and nothing more is pulled
  * out of the swarm meanwhile, so that its limits hold for every transport. */
-#include "runtime/transport.h"
-
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/list.h"
 #include "kadmium/multiaddr.h"
-#include "runtime/kad_node.h"
 #include "runtime/system.h"
+#include "runtime/transport_internal.h"
 #include "wire/addresses.h"
 
 /* How long a channel that is to be closed may still take what was written. */
 #define LINGER (5 * KAD_SECOND)
-/* Addresses of a listener. */
-#define LISTEN_MAX 4096
-
-typedef struct channel {
-  kad__map_node node;
-  kad__list lingering; /* it is to be closed when `rest` has been taken */
-  kad__id id;
-  kad__transports *all;
-  const kad_transport *transport;
-  void *own;     /* the transport's */
-  uint8_t *rest; /* what it has not taken; NULL: all */
-  size_t rest_len;
-  size_t rest_at;
-  kad_time close_by;
-  bool opening;
-  bool paused;
-  bool full; /* until the transport says that it is not */
-} channel;
-
-typedef struct listener {
-  kad__map_node node;
-  kad__id id;
-  kad__transports *all;
-  const kad_transport *transport;
-  void *own;
-  size_t address_len;
-  uint8_t address[]; /* as asked for */
-} listener;
-
-struct kad__transports {
-  kad_allocator allocator;
-  kad__world *world;
-  kad__map channels; /* by kad__id */
-  kad__map listeners;
-  kad__list lingering; /* oldest first */
-  uv_timer_t timer;    /* of the oldest */
-  bool inside;         /* one of their functions is running */
-  size_t count;
-  kad_transport list[]; /* then their names */
-};
 
 /* ---- the list ------------------------------------------------------------ */
 
@@ -151,28 +108,27 @@ void kad__transports_attach(kad__transports *t, kad__world *world) {
   }
 }
 
-static kad__swarm *swarm_of(const kad__transports *t) {
-  return kad__node_swarm(t->world->node);
-}
-
 static kad_bytes id_key(const kad__id *id) {
   return kad__bytes(id, sizeof(*id));
 }
 
-static channel *find_channel(const kad__transports *t, kad__id id) {
+kad__transport_channel *kad__transport_find(const kad__transports *t,
+                                            kad__id id) {
   kad__map_node *node = kad__map_find(&t->channels, id_key(&id));
-  return node == NULL ? NULL : KAD__CONTAINER(node, channel, node);
+  return node == NULL ? NULL
+                      : KAD__CONTAINER(node, kad__transport_channel, node);
 }
 
-static listener *find_listener(const kad__transports *t, kad__id id) {
+kad__transport_listener *kad__transport_find_listener(const kad__transports *t,
+                                                      kad__id id) {
   kad__map_node *node = kad__map_find(&t->listeners, id_key(&id));
-  return node == NULL ? NULL : KAD__CONTAINER(node, listener, node);
+  return node == NULL ? NULL
+                      : KAD__CONTAINER(node, kad__transport_listener, node);
 }
 
 /* ---- ends of channels ---------------------------------------------------- */
 
-/* Its id is unknown from now on; the transport is not told. */
-static void forget(channel *c) {
+void kad__transport_forget(kad__transport_channel *c) {
   kad__transports *t = c->all;
   kad__map_remove(&t->channels, &c->node);
   kad__list_unlink(&c->lingering);
@@ -180,20 +136,20 @@ static void forget(channel *c) {
   kad__release(&t->allocator, c);
 }
 
-static void give_back(channel *c) {
+static void give_back(kad__transport_channel *c) {
   kad__transports *t = c->all;
   t->inside = true;
   c->transport->close(c->transport->user, c->own);
   t->inside = false;
-  forget(c);
+  kad__transport_forget(c);
 }
 
 /* It has broken in our hands: the swarm is told. */
-static void fail(channel *c, int error) {
+static void fail(kad__transport_channel *c, int error) {
   kad__transports *t = c->all;
   kad__id id = c->id;
   give_back(c);
-  kad__swarm_closed(swarm_of(t), id, error, kad__system_now());
+  kad__swarm_closed(kad__transports_swarm(t), id, error, kad__system_now());
 }
 
 static void on_linger(uv_timer_t *timer);
@@ -202,7 +158,8 @@ static void arm_linger(kad__transports *t) {
   if (kad__list_empty(&t->lingering)) {
     return;
   }
-  const channel *c = KAD__CONTAINER(t->lingering.next, channel, lingering);
+  const kad__transport_channel *c =
+      KAD__CONTAINER(t->lingering.next, kad__transport_channel, lingering);
   kad_time now = kad__system_now();
   kad_time wait = c->close_by > now ? c->close_by - now : 0;
   uv_update_time(&t->world->loop);
@@ -212,7 +169,8 @@ static void arm_linger(kad__transports *t) {
 static void on_linger(uv_timer_t *timer) {
   kad__transports *t = timer->data;
   KAD__LIST_EACH(node, &t->lingering) {
-    channel *c = KAD__CONTAINER(node, channel, lingering);
+    kad__transport_channel *c =
+        KAD__CONTAINER(node, kad__transport_channel, lingering);
     if (c->close_by > kad__system_now()) {
       break;
     }
@@ -221,7 +179,7 @@ static void on_linger(uv_timer_t *timer) {
   arm_linger(t);
 }
 
-static void pause_channel(channel *c, bool on) {
+static void pause_channel(kad__transport_channel *c, bool on) {
   if (c->paused != on) {
     c->paused = on;
     c->all->inside = true;
@@ -231,7 +189,7 @@ static void pause_channel(channel *c, bool on) {
 }
 
 /* Bytes are still on their way out. */
-static void close_channel(channel *c) {
+static void close_channel(kad__transport_channel *c) {
   kad__transports *t = c->all;
   if (c->rest == NULL) {
     give_back(c);
@@ -249,14 +207,14 @@ static void close_channel(channel *c) {
 /* ---- writing ------------------------------------------------------------- */
 
 /* How many bytes the transport takes, or why the channel is broken. */
-static int offer(channel *c, kad_bytes bytes) {
+static int offer(kad__transport_channel *c, kad_bytes bytes) {
   c->all->inside = true;
   int n = c->transport->write(c->transport->user, c->own, bytes);
   c->all->inside = false;
   return n > (int)bytes.len ? KAD_E_INVALID_ARGUMENT : n;
 }
 
-static int offer_rest(channel *c) {
+static int offer_rest(kad__transport_channel *c) {
   if (c->rest == NULL) {
     return 0;
   }
@@ -273,7 +231,7 @@ static int offer_rest(channel *c) {
   return 0;
 }
 
-static int offer_new(channel *c, kad_bytes bytes) {
+static int offer_new(kad__transport_channel *c, kad_bytes bytes) {
   int n = offer(c, bytes);
   if (n < 0 || (size_t)n == bytes.len) {
     return n;
@@ -285,8 +243,7 @@ static int offer_new(channel *c, kad_bytes bytes) {
   return c->rest == NULL ? KAD_E_NO_MEMORY : 0;
 }
 
-/* Pulls as long as the transport takes. False: not at all, it is still full. */
-static bool flush(channel *c) {
+bool kad__transport_pull(kad__transport_channel *c) {
   kad__transports *t = c->all;
   kad__world *world = t->world;
   int error = offer_rest(c);
@@ -298,8 +255,9 @@ static bool flush(channel *c) {
     return true;
   }
   while (error >= 0 && !c->full) {
-    size_t len = kad__swarm_output(swarm_of(t), c->id, world->write_buffer,
-                                   KAD__WORLD_WRITE_LEN, kad__system_now());
+    size_t len =
+        kad__swarm_output(kad__transports_swarm(t), c->id, world->write_buffer,
+                          KAD__WORLD_WRITE_LEN, kad__system_now());
     if (len == 0) {
       return true;
     }
@@ -312,18 +270,18 @@ static bool flush(channel *c) {
 }
 
 bool kad__transport_flush(kad__transports *t, kad__id id) {
-  channel *c = find_channel(t, id);
+  kad__transport_channel *c = kad__transport_find(t, id);
   if (c != NULL && !c->full && !c->opening) {
-    (void)flush(c);
+    (void)kad__transport_pull(c);
   }
   return c != NULL;
 }
 
 /* ---- opening ------------------------------------------------------------- */
 
-static channel *new_channel(kad__transports *t,
-                            const kad_transport *transport) {
-  channel *c = kad__calloc(&t->allocator, 1, sizeof(*c));
+kad__transport_channel *kad__transport_channel_new(
+    kad__transports *t, const kad_transport *transport) {
+  kad__transport_channel *c = kad__calloc(&t->allocator, 1, sizeof(*c));
   if (c != NULL) {
     c->all = t;
     c->transport = transport;
@@ -332,15 +290,16 @@ static channel *new_channel(kad__transports *t,
   return c;
 }
 
-static int map_channel(channel *c, kad__id id) {
+int kad__transport_channel_map(kad__transport_channel *c, kad__id id) {
   c->id = id;
   return kad__map_add(&c->all->channels, &c->all->allocator, &c->node,
                       id_key(&c->id));
 }
 
-static int start_dial(channel *c, kad__id id, kad_bytes address) {
+static int start_dial(kad__transport_channel *c, kad__id id,
+                      kad_bytes address) {
   kad__transports *t = c->all;
-  int result = map_channel(c, id);
+  int result = kad__transport_channel_map(c, id);
   if (result < 0) {
     kad__release(&t->allocator, c);
     return result;
@@ -350,40 +309,43 @@ static int start_dial(channel *c, kad__id id, kad_bytes address) {
   t->inside = false;
   c->opening = result == KAD_TRANSPORT_PENDING;
   if (result < 0) {
-    forget(c);
+    kad__transport_forget(c);
   }
   return result;
 }
 
 static void dial(kad__transports *t, const kad__world_action *action) {
-  channel *c = new_channel(t, &t->list[action->transport - 1]);
+  kad__transport_channel *c =
+      kad__transport_channel_new(t, &t->list[action->transport - 1]);
   int result =
       c == NULL ? KAD_E_NO_MEMORY : start_dial(c, action->id, action->address);
   kad_time now = kad__system_now();
   if (result < 0) {
-    kad__swarm_dial_failed(swarm_of(t), action->id, result, now);
+    kad__swarm_dial_failed(kad__transports_swarm(t), action->id, result, now);
   } else if (result > 0) {
-    kad__swarm_dialed(swarm_of(t), action->id, kad__bytes(NULL, 0), now);
+    kad__swarm_dialed(kad__transports_swarm(t), action->id, kad__bytes(NULL, 0),
+                      now);
   }
 }
 
 /* ---- listening ----------------------------------------------------------- */
 
-static void forget_listener(listener *l) {
+void kad__transport_forget_listener(kad__transport_listener *l) {
   kad__transports *t = l->all;
   kad__map_remove(&t->listeners, &l->node);
   kad__release(&t->allocator, l);
 }
 
-static void unlisten(listener *l) {
+static void unlisten(kad__transport_listener *l) {
   kad__transports *t = l->all;
   t->inside = true;
   l->transport->unlisten(l->transport->user, l->own);
   t->inside = false;
-  forget_listener(l);
+  kad__transport_forget_listener(l);
 }
 
-static int start_listening(listener *l, kad__id id, kad_bytes address) {
+static int start_listening(kad__transport_listener *l, kad__id id,
+                           kad_bytes address) {
   kad__transports *t = l->all;
   l->id = id;
   l->address_len = address.len;
@@ -398,17 +360,14 @@ static int start_listening(listener *l, kad__id id, kad_bytes address) {
   result = l->transport->listen(l->transport->user, &l->own, id, address);
   t->inside = false;
   if (result < 0) {
-    forget_listener(l);
+    kad__transport_forget_listener(l);
   }
   return result;
 }
 
-static void tell_listening(kad__transports *t, kad__id id, kad_bytes list) {
-  kad__swarm_listening(swarm_of(t), id, list, kad__system_now());
-}
-
 static void listen_on(kad__transports *t, const kad__world_action *action) {
-  listener *l = kad__calloc(&t->allocator, 1, sizeof(*l) + action->address.len);
+  kad__transport_listener *l =
+      kad__calloc(&t->allocator, 1, sizeof(*l) + action->address.len);
   int result = KAD_E_NO_MEMORY;
   if (l != NULL) {
     l->all = t;
@@ -416,12 +375,13 @@ static void listen_on(kad__transports *t, const kad__world_action *action) {
     result = start_listening(l, action->id, action->address);
   }
   if (result < 0) {
-    kad__swarm_listen_failed(swarm_of(t), action->id, result);
+    kad__swarm_listen_failed(kad__transports_swarm(t), action->id, result);
   } else if (result > 0) {
     uint8_t list[KAD_MULTIADDR_MAX + 8];
     size_t len = 0;
     (void)kad__addresses_append(list, sizeof(list), &len, action->address);
-    tell_listening(t, action->id, kad__bytes(list, len));
+    kad__swarm_listening(kad__transports_swarm(t), action->id,
+                         kad__bytes(list, len), kad__system_now());
   }
 }
 
@@ -437,13 +397,13 @@ void kad__transport_act(kad__transports *t, const kad__world_action *action) {
     return;
   }
   if (action->type == KAD__WORLD_UNLISTEN) {
-    listener *l = find_listener(t, action->id);
+    kad__transport_listener *l = kad__transport_find_listener(t, action->id);
     if (l != NULL) {
       unlisten(l);
     }
     return;
   }
-  channel *c = find_channel(t, action->id);
+  kad__transport_channel *c = kad__transport_find(t, action->id);
   if (c == NULL || kad__list_linked(&c->lingering)) {
     return;
   }
@@ -459,217 +419,13 @@ void kad__transports_close_all(kad__transports *t) {
   kad__map_node *node;
   while (t != NULL &&
          (node = kad__map_next(&t->channels, &slot, NULL)) != NULL) {
-    give_back(KAD__CONTAINER(node, channel, node));
+    give_back(KAD__CONTAINER(node, kad__transport_channel, node));
     slot = 0;
   }
   slot = 0;
   while (t != NULL &&
          (node = kad__map_next(&t->listeners, &slot, NULL)) != NULL) {
-    unlisten(KAD__CONTAINER(node, listener, node));
+    unlisten(KAD__CONTAINER(node, kad__transport_listener, node));
     slot = 0;
   }
-}
-
-/* ---- reports ------------------------------------------------------------- */
-
-/* Nothing may be reported while a transport's function runs: the node is in the
- * middle of something then. */
-static int look_up(channel **out, const kad_node *node, uint64_t id) {
-  const kad__transports *t = node->host.transports;
-  if (t != NULL && t->inside) {
-    return KAD_E_STATE;
-  }
-  *out = t == NULL ? NULL : find_channel(t, id);
-  return *out == NULL ? KAD_E_NOT_FOUND : 0;
-}
-
-/* The same for a channel that is being dialled, or is not. */
-static int look_up_as(channel **out, const kad_node *node, uint64_t id,
-                      bool opening) {
-  int error = look_up(out, node, id);
-  return error == 0 && (*out)->opening != opening ? KAD_E_STATE : error;
-}
-
-static int look_up_listener(listener **out, const kad_node *node, uint64_t id) {
-  const kad__transports *t = node->host.transports;
-  if (t != NULL && t->inside) {
-    return KAD_E_STATE;
-  }
-  *out = t == NULL ? NULL : find_listener(t, id);
-  return *out == NULL ? KAD_E_NOT_FOUND : 0;
-}
-
-static bool fits(kad_bytes address) {
-  kad_multiaddr_part part;
-  return kad_multiaddr_check(address) == 0 &&
-         !(kad_multiaddr_find(address, KAD_MULTIADDR_P2P, &part, NULL) &&
-           part.value.data + part.value.len == address.data + address.len);
-}
-
-static int named(int error) {
-  return error < 0 ? error : KAD_E_IO;
-}
-
-int kad_transport_listening(kad_node *node, uint64_t id,
-                            const kad_bytes *addresses, size_t count) {
-  listener *l = NULL;
-  uint8_t list[LISTEN_MAX];
-  size_t len = 0;
-  int error = look_up_listener(&l, node, id);
-  if (error < 0) {
-    return error;
-  }
-  kad_bytes asked = kad__bytes(l->address, l->address_len);
-  for (size_t i = 0; i < count; i++) {
-    if (!fits(addresses[i])) {
-      return KAD_E_MULTIADDR;
-    }
-    if (!kad__addresses_append(list, sizeof(list), &len, addresses[i])) {
-      return KAD_E_LIMIT;
-    }
-  }
-  if (count == 0) {
-    (void)kad__addresses_append(list, sizeof(list), &len, asked);
-  }
-  tell_listening(l->all, id, kad__bytes(list, len));
-  kad__host_turn(&node->host);
-  return 0;
-}
-
-int kad_transport_listen_failed(kad_node *node, uint64_t id, int error) {
-  listener *l = NULL;
-  int result = look_up_listener(&l, node, id);
-  if (result < 0) {
-    return result;
-  }
-  kad__swarm *swarm = swarm_of(l->all);
-  forget_listener(l);
-  kad__swarm_listen_failed(swarm, id, named(error));
-  kad__host_turn(&node->host);
-  return 0;
-}
-
-static int accept_channel(channel *c, kad__id from, kad_bytes remote,
-                          kad_bytes local) {
-  kad__swarm *swarm = swarm_of(c->all);
-  kad_time now = kad__system_now();
-  kad__id id = 0;
-  int error = kad__swarm_accepted(swarm, &id, from, remote, local, now);
-  if (error < 0) {
-    return error;
-  }
-  error = map_channel(c, id);
-  if (error < 0) {
-    kad__swarm_closed(swarm, id, error, now);
-  }
-  return error;
-}
-
-/* The turn is left to the next drive: the transport does not know the number
- * yet, by which it may have to report. */
-int kad_transport_accepted(kad_node *node, uint64_t *id, uint64_t listener_id,
-                           void *own, kad_bytes remote, kad_bytes local) {
-  listener *l = NULL;
-  int error = look_up_listener(&l, node, listener_id);
-  if (error < 0) {
-    return error;
-  }
-  if (local.len == 0) {
-    local = kad__bytes(l->address, l->address_len);
-  }
-  if (!fits(remote) || !fits(local)) {
-    return KAD_E_MULTIADDR;
-  }
-  channel *c = new_channel(l->all, l->transport);
-  if (c == NULL) {
-    return KAD_E_NO_MEMORY;
-  }
-  c->own = own;
-  error = accept_channel(c, listener_id, remote, local);
-  node->host.world->due = true;
-  if (error < 0) {
-    kad__release(&l->all->allocator, c);
-    return error;
-  }
-  *id = c->id;
-  return 0;
-}
-
-int kad_transport_dialed(kad_node *node, uint64_t id, kad_bytes local) {
-  channel *c = NULL;
-  int error = look_up_as(&c, node, id, true);
-  if (error < 0) {
-    return error;
-  }
-  if (local.len != 0 && !fits(local)) {
-    return KAD_E_MULTIADDR;
-  }
-  c->opening = false;
-  kad__swarm_dialed(swarm_of(c->all), id, local, kad__system_now());
-  kad__host_turn(&node->host);
-  return 0;
-}
-
-int kad_transport_dial_failed(kad_node *node, uint64_t id, int error) {
-  channel *c = NULL;
-  int result = look_up_as(&c, node, id, true);
-  return result < 0 ? result : kad_transport_closed(node, id, named(error));
-}
-
-int kad_transport_received(kad_node *node, uint64_t id, uint8_t *bytes,
-                           size_t len) {
-  channel *c = NULL;
-  int error = look_up_as(&c, node, id, false);
-  if (error < 0) {
-    return error;
-  }
-  if (c->paused) {
-    return KAD_E_AGAIN;
-  }
-  if (len != 0) {
-    kad__swarm_input(swarm_of(c->all), id, bytes, len, kad__system_now());
-    kad__host_turn(&node->host);
-  }
-  return 0;
-}
-
-int kad_transport_writable(kad_node *node, uint64_t id) {
-  channel *c = NULL;
-  int error = look_up_as(&c, node, id, false);
-  if (error < 0) {
-    return error;
-  }
-  c->full = false;
-  if (flush(c)) {
-    kad__host_turn(&node->host);
-  }
-  return 0;
-}
-
-int kad_transport_closed(kad_node *node, uint64_t id, int error) {
-  channel *c = NULL;
-  int result = look_up(&c, node, id);
-  if (result < 0) {
-    return result;
-  }
-  kad__swarm *swarm = swarm_of(c->all);
-  forget(c);
-  kad__swarm_closed(swarm, id, error == 0 ? 0 : named(error),
-                    kad__system_now());
-  kad__host_turn(&node->host);
-  return 0;
-}
-
-/* ---- the choice ---------------------------------------------------------- */
-
-const char *kad_node_transport_for_dialing(const kad_node *node,
-                                           kad_bytes address) {
-  return kad__swarm_transport_for(kad__node_swarm(node->host.node), address,
-                                  true);
-}
-
-const char *kad_node_transport_for_listening(const kad_node *node,
-                                             kad_bytes address) {
-  return kad__swarm_transport_for(kad__node_swarm(node->host.node), address,
-                                  false);
 }

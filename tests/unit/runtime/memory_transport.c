@@ -49,17 +49,96 @@ static memory_listener *listener_of(memory *m, uint64_t number) {
   return NULL;
 }
 
+/* ---- reports ------------------------------------------------------------- */
+
+typedef enum report_kind {
+  LISTENING,
+  LISTEN_FAILED,
+  ACCEPTED,
+  DIALED,
+  DIAL_FAILED,
+  RECEIVED,
+  WRITABLE,
+  CLOSED
+} report_kind;
+
+typedef struct report {
+  report_kind kind;
+  uint64_t id;
+  int error;
+  int result;
+  memory_end *end; /* ACCEPTED */
+  uint8_t *bytes;  /* RECEIVED */
+  size_t len;
+} report;
+
+static int report_to(kad_node *node, report *what) {
+  switch (what->kind) {
+    case LISTENING:
+      return kad_transport_listening(node, what->id, NULL, 0);
+    case LISTEN_FAILED:
+      return kad_transport_listen_failed(node, what->id, what->error);
+    case ACCEPTED:
+      return kad_transport_accepted(node, &what->end->id, what->id, what->end,
+                                    memory_address(1000), kad__bytes(NULL, 0));
+    case DIALED:
+      return kad_transport_dialed(node, what->id, memory_address(1000));
+    case DIAL_FAILED:
+      return kad_transport_dial_failed(node, what->id, what->error);
+    case RECEIVED:
+      return kad_transport_received(node, what->id, what->bytes, what->len);
+    case WRITABLE:
+      return kad_transport_writable(node, what->id);
+    default:
+      return kad_transport_closed(node, what->id, what->error);
+  }
+}
+
+static void visit(void *user, kad_node *node) {
+  report *what = user;
+  what->result = report_to(node, what);
+}
+
+/* Without the lock: functions run meanwhile, here or on the service's thread.
+ * Whatever the caller has looked at may be gone afterwards. */
+static int tell(memory_port *port, report what) {
+  memory *m = port->all;
+  pthread_mutex_unlock(&m->lock);
+  int error = 0;
+  if (port->service != NULL) {
+    error = kad_service_visit(port->service, visit, &what);
+  } else {
+    visit(&what, port->node);
+  }
+  pthread_mutex_lock(&m->lock);
+  return error < 0 ? error : what.result;
+}
+
+/* A service's thread may have ended a channel before the report is made. */
+static void tell_surely(memory_port *port, report what) {
+  int error = tell(port, what);
+  if (error != KAD_E_NOT_FOUND || port->service == NULL) {
+    assert_ok(error);
+  }
+}
+
 /* ---- what the node asks for ---------------------------------------------- */
 
-static void go_inside(memory_port *port) {
+static void enter(memory_port *port) {
   if (port->inside != NULL) {
     port->inside(port);
   }
+  pthread_mutex_lock(&port->all->lock);
+}
+
+static void leave(memory_port *port) {
+  pthread_mutex_unlock(&port->all->lock);
 }
 
 static bool can(void *user, kad_bytes address) {
   kad_multiaddr_part part;
-  go_inside(user);
+  enter(user);
+  leave(user);
   return kad_multiaddr_next(&address, &part) == 1 && address.len == 0 &&
          part.protocol == KAD_MULTIADDR_MEMORY;
 }
@@ -77,44 +156,44 @@ static int progress_of(memory_begins begins) {
 
 static int on_listen(void *user, void **out, uint64_t id, kad_bytes address) {
   memory_port *port = user;
-  go_inside(port);
-  if (port->listens == MEMORY_FAILS) {
-    return KAD_E_UNREACHABLE;
+  memory_listener *l = port->all->listeners;
+  enter(port);
+  while (l->port != NULL) {
+    l++;
+    assert_true(l < port->all->listeners + MEMORY_LISTENERS);
   }
-  for (size_t i = 0; i < MEMORY_LISTENERS; i++) {
-    memory_listener *l = &port->all->listeners[i];
-    if (l->port == NULL) {
-      *l = (memory_listener){.port = port,
-                             .id = id,
-                             .number = number_of(address),
-                             .pending = port->listens != MEMORY_AT_ONCE};
-      *out = l;
-      return progress_of(port->listens);
-    }
+  if (port->listens != MEMORY_FAILS) {
+    *l = (memory_listener){.port = port,
+                           .id = id,
+                           .number = number_of(address),
+                           .pending = port->listens != MEMORY_AT_ONCE};
+    *out = l;
   }
-  return KAD_E_LIMIT;
+  leave(port);
+  return progress_of(port->listens);
 }
 
 static void on_unlisten(void *user, void *own) {
   memory_port *port = user;
   memory_listener *l = own;
-  go_inside(port);
+  enter(port);
   assert_ptr_equal(l->port, port);
   l->port = NULL;
   port->unlistens++;
+  leave(port);
 }
 
 static int on_dial(void *user, void **out, uint64_t id, kad_bytes address) {
   memory_port *port = user;
-  go_inside(port);
-  if (port->dials == MEMORY_FAILS) {
-    return KAD_E_UNREACHABLE;
+  enter(port);
+  if (port->dials != MEMORY_FAILS) {
+    memory_end *end = new_end(port);
+    end->id = id;
+    end->number = number_of(address);
+    end->opening = true;
+    *out = end;
   }
-  memory_end *end = new_end(port);
-  end->id = id;
-  end->number = number_of(address);
-  end->opening = true;
-  *out = end;
+  leave(port);
   return progress_of(port->dials);
 }
 
@@ -146,45 +225,50 @@ static void push(memory_end *end, kad_bytes bytes) {
   end->len += bytes.len;
 }
 
+static size_t write_end(memory_end *end, kad_bytes bytes) {
+  size_t n = taken_of(end, bytes.len);
+  end->full = n < bytes.len;
+  if (n != 0 && !end->over) {
+    /* Written before the other side is there: kept until it is. */
+    push(end->other == NULL ? end : end->other, kad__bytes(bytes.data, n));
+  }
+  return n;
+}
+
 static int on_write(void *user, void *own, kad_bytes bytes) {
   memory_port *port = user;
   memory_end *end = own;
-  go_inside(port);
+  enter(port);
   assert_ptr_equal(end->port, port);
   assert_false(end->full);
   assert_true(bytes.len > 0);
   port->writes++;
-  if (port->takes == MEMORY_TAKES_ERROR) {
-    return KAD_E_IO;
-  }
-  size_t n = taken_of(end, bytes.len);
-  end->full = n < bytes.len;
-  memory_end *to = end->other;
-  if (n != 0 && !end->over) {
-    /* Written before the other side is there: kept until it is. */
-    push(to == NULL ? end : to, kad__bytes(bytes.data, n));
-  }
-  return (int)n;
+  int n =
+      port->takes == MEMORY_TAKES_ERROR ? KAD_E_IO : (int)write_end(end, bytes);
+  leave(port);
+  return n;
 }
 
 static void on_read(void *user, void *own, bool on) {
   memory_port *port = user;
   memory_end *end = own;
-  go_inside(port);
+  enter(port);
   assert_ptr_equal(end->port, port);
   assert_true(end->stopped == on);
   end->stopped = !on;
   port->starts += on;
   port->stops += !on;
+  leave(port);
 }
 
 static void on_close(void *user, void *own) {
   memory_port *port = user;
   memory_end *end = own;
-  go_inside(port);
+  enter(port);
   assert_ptr_equal(end->port, port);
   port->closes++;
   drop(end);
+  leave(port);
 }
 
 void memory_port_init(memory_port *port, memory *m) {
@@ -204,44 +288,28 @@ void memory_port_init(memory_port *port, memory *m) {
 /* ---- the owner's loop ---------------------------------------------------- */
 
 static void run_listener(memory_listener *l) {
-  kad_node *node = l->port->node;
+  memory_port *port = l->port;
   uint64_t id = l->id;
   l->pending = false;
-  if (l->port->listens == MEMORY_FAILS_LATER) {
+  if (port->listens == MEMORY_FAILS_LATER) {
     l->port = NULL;
-    assert_ok(kad_transport_listen_failed(node, id, KAD_E_TIMEOUT));
+    tell_surely(port,
+                (report){LISTEN_FAILED, .id = id, .error = KAD_E_TIMEOUT});
     return;
   }
-  assert_ok(kad_transport_listening(node, id, NULL, 0));
+  tell_surely(port, (report){LISTENING, .id = id});
 }
 
 static void refuse(memory_end *end, int error) {
-  kad_node *node = end->port->node;
+  memory_port *port = end->port;
   uint64_t id = end->id;
-  bool told = end->port->dials == MEMORY_AT_ONCE;
+  bool told = port->dials == MEMORY_AT_ONCE;
   drop(end);
-  assert_ok(told ? kad_transport_closed(node, id, error)
-                 : kad_transport_dial_failed(node, id, error));
+  tell_surely(port,
+              (report){told ? CLOSED : DIAL_FAILED, .id = id, .error = error});
 }
 
-static void connect_end(memory_end *end) {
-  memory_listener *l = listener_of(end->port->all, end->number);
-  if (l == NULL || end->port->dials == MEMORY_FAILS_LATER) {
-    refuse(end, l == NULL ? KAD_E_REFUSED : KAD_E_TIMEOUT);
-    return;
-  }
-  memory_end *there = new_end(l->port);
-  uint64_t id = end->id;
-  kad_node *node = end->port->node;
-  bool told = end->port->dials == MEMORY_AT_ONCE;
-  l->port->refused =
-      kad_transport_accepted(l->port->node, &there->id, l->id, there,
-                             memory_address(1000), kad__bytes(NULL, 0));
-  if (l->port->refused < 0) {
-    *there = (memory_end){0};
-    refuse(end, KAD_E_REFUSED);
-    return;
-  }
+static void join(memory_end *end, memory_end *there) {
   end->opening = false;
   end->other = there;
   there->other = end;
@@ -251,8 +319,28 @@ static void connect_end(memory_end *end) {
   end->in = NULL;
   end->len = 0;
   end->cap = 0;
-  if (!told) {
-    assert_ok(kad_transport_dialed(node, id, memory_address(1000)));
+}
+
+static void connect_end(memory_end *end) {
+  memory_port *port = end->port;
+  memory_listener *l = listener_of(port->all, end->number);
+  if (l == NULL || port->dials == MEMORY_FAILS_LATER) {
+    refuse(end, l == NULL ? KAD_E_REFUSED : KAD_E_TIMEOUT);
+    return;
+  }
+  memory_port *to = l->port;
+  memory_end *there = new_end(to);
+  uint64_t id = end->id;
+  join(end, there);
+  int error = tell(to, (report){ACCEPTED, .id = l->id, .end = there});
+  to->refused = error;
+  if (error < 0) {
+    end->other = NULL;
+    there->other = NULL;
+    drop(there);
+    refuse(end, KAD_E_REFUSED);
+  } else if (port->dials != MEMORY_AT_ONCE) {
+    tell_surely(port, (report){DIALED, .id = id});
   }
 }
 
@@ -265,7 +353,8 @@ static void deliver(memory_end *end) {
   memcpy(bytes, end->in, n);
   end->len -= n;
   memmove(end->in, end->in + n, end->len);
-  assert_ok(kad_transport_received(end->port->node, end->id, bytes, n));
+  tell_surely(end->port,
+              (report){RECEIVED, .id = end->id, .bytes = bytes, .len = n});
   free(bytes);
 }
 
@@ -277,7 +366,7 @@ static bool stays(const memory_end *end) {
 }
 
 static bool run_end(memory_end *end) {
-  kad_node *node = end->port->node;
+  memory_port *port = end->port;
   uint64_t id = end->id;
   if (end->opening) {
     connect_end(end);
@@ -285,7 +374,7 @@ static bool run_end(memory_end *end) {
   }
   if (end->full && policy_of(end) != MEMORY_TAKES_NONE) {
     end->full = false;
-    assert_ok(kad_transport_writable(node, id));
+    tell_surely(port, (report){WRITABLE, .id = id});
     return true;
   }
   if (stays(end)) {
@@ -297,7 +386,7 @@ static bool run_end(memory_end *end) {
   }
   if (end->over) {
     drop(end);
-    assert_ok(kad_transport_closed(node, id, 0));
+    tell_surely(port, (report){CLOSED, .id = id});
     return true;
   }
   return false;
@@ -319,47 +408,50 @@ static bool run_place(memory *m, size_t i) {
 }
 
 bool memory_step(memory *m) {
-  for (size_t i = 0; i < PLACES; i++) {
+  bool any = false;
+  pthread_mutex_lock(&m->lock);
+  for (size_t i = 0; i < PLACES && !any; i++) {
     m->next = (m->next + 1) % PLACES;
-    if (run_place(m, m->next)) {
-      return true;
-    }
+    any = run_place(m, m->next);
   }
-  return false;
+  pthread_mutex_unlock(&m->lock);
+  return any;
 }
 
 bool memory_run(memory *m) {
   bool any = false;
+  pthread_mutex_lock(&m->lock);
   for (size_t i = 0; i < PLACES; i++) {
     any |= run_place(m, i);
   }
+  pthread_mutex_unlock(&m->lock);
   return any;
 }
 
-bool memory_busy(const memory *m) {
+static bool is_busy(const memory_end *end) {
+  bool moves = !stays(end) && (end->len != 0 || end->over);
+  bool fills = end->full && policy_of(end) != MEMORY_TAKES_NONE;
+  return end->opening || moves || fills;
+}
+
+bool memory_busy(memory *m) {
+  bool busy = false;
+  pthread_mutex_lock(&m->lock);
   for (size_t i = 0; i < MEMORY_ENDS; i++) {
-    const memory_end *e = &m->ends[i];
-    if (e->port == NULL) {
-      continue;
-    }
-    bool moves = !stays(e) && (e->len != 0 || e->over);
-    bool fills = e->full && policy_of(e) != MEMORY_TAKES_NONE;
-    if (e->opening || moves || fills) {
-      return true;
-    }
+    busy |= m->ends[i].port != NULL && is_busy(&m->ends[i]);
   }
   for (size_t i = 0; i < MEMORY_LISTENERS; i++) {
-    if (m->listeners[i].port != NULL && m->listeners[i].pending) {
-      return true;
-    }
+    busy |= m->listeners[i].port != NULL && m->listeners[i].pending;
   }
-  return false;
+  pthread_mutex_unlock(&m->lock);
+  return busy;
 }
 
 /* ---- for tests ----------------------------------------------------------- */
 
 void memory_init(memory *m, uint64_t seed) {
-  *m = (memory){.chunk = 0};
+  memset(m, 0, sizeof(*m));
+  pthread_mutex_init(&m->lock, NULL);
   kad_random_init_u64(&m->random, seed);
 }
 
@@ -370,6 +462,7 @@ void memory_fini(memory *m) {
   for (size_t i = 0; i < MEMORY_LISTENERS; i++) {
     assert_null(m->listeners[i].port);
   }
+  pthread_mutex_destroy(&m->lock);
 }
 
 size_t memory_count(const memory *m, const memory_port *port) {
@@ -391,8 +484,10 @@ memory_end *memory_at(memory *m, const memory_port *port, size_t place) {
 }
 
 void memory_cut(memory_end *end, int error) {
-  kad_node *node = end->port->node;
+  memory_port *port = end->port;
   uint64_t id = end->id;
+  pthread_mutex_lock(&port->all->lock);
   drop(end);
-  assert_ok(kad_transport_closed(node, id, error));
+  tell_surely(port, (report){CLOSED, .id = id, .error = error});
+  pthread_mutex_unlock(&port->all->lock);
 }

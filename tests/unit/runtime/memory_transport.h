@@ -1,8 +1,11 @@
 /* A transport in memory, /memory/N, for the nodes of one process: a channel is
  * two queues. Nothing moves but in memory_run, the owner's loop, so a test can
- * stop the world at any step. */
+ * stop the world at any step. A lock guards it, for a service whose thread runs
+ * the functions meanwhile; it is never held across a report. */
 #ifndef KAD_TESTS_RUNTIME_MEMORY_TRANSPORT_H
 #define KAD_TESTS_RUNTIME_MEMORY_TRANSPORT_H
+
+#include <pthread.h>
 
 #include "kadmium/kadmium.h"
 #include "support.h"
@@ -56,7 +59,8 @@ typedef struct memory_listener {
 /* The transport as one node has it. */
 struct memory_port {
   memory *all;
-  kad_node *node; /* set by the test */
+  kad_node *node;       /* set by the test: to whom to report, or ... */
+  kad_service *service; /* ... by a visit */
   kad_transport transport;
   memory_takes takes;
   uint64_t stuck; /* channels dialled to this number take nothing */
@@ -73,6 +77,7 @@ struct memory_port {
 };
 
 struct memory {
+  pthread_mutex_t lock;
   memory_end ends[MEMORY_ENDS];
   memory_listener listeners[MEMORY_LISTENERS];
   kad_random random;
@@ -93,7 +98,7 @@ void memory_port_init(memory_port *port, memory *m);
 bool memory_run(memory *m);
 bool memory_step(memory *m);
 /* Is there something to be done? */
-bool memory_busy(const memory *m);
+bool memory_busy(memory *m);
 
 /* The ends that a port has, and one of them by its place among these. */
 size_t memory_count(const memory *m, const memory_port *port);
