@@ -236,7 +236,7 @@ static uint16_t port_of(const kad__port_mapping *m, kad_bytes address) {
               kad_multiaddr_next(&address, &ip) == 1 &&
               ip.protocol == KAD_MULTIADDR_IP4 &&
               kad_multiaddr_next(&address, &port) == 1 &&
-              port.protocol == KAD_MULTIADDR_TCP;
+              port.protocol == KAD_MULTIADDR_TCP && address.len == 0;
   return fits ? kad__load16(port.value.data) : 0;
 }
 
