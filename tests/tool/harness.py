@@ -83,11 +83,13 @@ def run(*arguments, stdin=b"", limit=LIMIT):
 
 
 class Node:
-    """A running `kadmium node`."""
+    """A running `kadmium node`, or another program that talks like one. What
+    is in `enter` goes before its command."""
 
     def __init__(self, *arguments, bootstrap=(), protocol=PROTOCOL, json=True,
-                 stdin=subprocess.PIPE, listen="/ip4/127.0.0.1/tcp/0"):
-        command = [KADMIUM, "node", "--protocol", protocol, *arguments]
+                 stdin=subprocess.PIPE, listen="/ip4/127.0.0.1/tcp/0",
+                 program=(KADMIUM, "node"), enter=()):
+        command = [*enter, *program, "--protocol", protocol, *arguments]
         command += ["--json"] if json else []
         command += ["--listen", listen] if listen else []
         for address in bootstrap:
@@ -138,12 +140,12 @@ class Node:
                     line.get(k) == v for k, v in fields.items()):
                 return line
 
-    def ready(self):
+    def ready(self, limit=LIMIT):
         listening = self.wait("listening")
         self.id = listening["id"]
         self.addresses = listening["addrs"]
         self.address = self.addresses[0]
-        self.wait("ready")
+        self.wait("ready", limit)
         return self
 
     def send(self, **command):
