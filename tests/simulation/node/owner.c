@@ -82,19 +82,22 @@ static void check_end(owner *o, talk *t) {
   t->theirs_over = true;
 }
 
-void owner_read(owner *o, talk *t, size_t at_most) {
+bool owner_read(owner *o, talk *t, size_t at_most) {
   static uint8_t in[100000];
   size_t cap = at_most < sizeof(in) ? at_most : sizeof(in);
   int result = kad_stream_read(t->stream, in, cap);
   if (result > 0) {
     STORM_CHECK(o, !t->theirs_over);
     check_bytes(o, t, in, (size_t)result);
-  } else if (result == 0) {
+    return true;
+  }
+  if (result == 0) {
     check_end(o, t);
   } else {
     STORM_CHECK(o, (result == KAD_E_STATE) == t->deaf);
     STORM_CHECK(o, !t->dead || result != KAD_E_AGAIN);
   }
+  return false;
 }
 
 void owner_end(owner *o, talk *t, bool gently) {
@@ -148,7 +151,12 @@ static void on_stream(owner *o, const kad_event *e) {
       break;
     case KAD_EVENT_STREAM_READABLE:
       STORM_CHECK(o, t->known && !t->deaf);
-      owner_read(o, t, gale_chance(o->world, 2) ? SIZE_MAX : 10);
+      if (o->eager || gale_chance(o->world, 2)) {
+        while (owner_read(o, t, SIZE_MAX)) {
+        }
+      } else {
+        (void)owner_read(o, t, 10);
+      }
       break;
     case KAD_EVENT_STREAM_WRITABLE:
       gale_all.waits++;

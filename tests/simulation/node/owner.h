@@ -56,6 +56,7 @@ typedef struct owner {
   bool starved;    /* memory has failed in this life: it may not be told all */
   bool lazy;       /* he looks seldom */
   bool loud;       /* he writes much, and reads much */
+  bool eager;      /* he reads whatever there is */
   bool overlooked; /* there was too much to see */
   bool choosy;     /* he refuses some connections */
   test_allocator memory;
@@ -79,7 +80,8 @@ typedef struct owner {
 } owner;
 
 typedef struct gale_totals {
-  uint64_t connected, requests, streams, bytes, lives, works, sights, waits;
+  uint64_t connected, requests, streams, bytes, lives, works, sights, waits,
+      arrived;
   uint64_t ends[KAD_PING + 1]; /* of requests that succeeded, by operation */
 } gale_totals;
 
@@ -133,7 +135,8 @@ void owner_compare(owner *o);
 
 talk *owner_free_talk(owner *o);
 talk *owner_any_talk(owner *o);
-void owner_read(owner *o, talk *t, size_t at_most);
+/* Returns whether there may be more. */
+bool owner_read(owner *o, talk *t, size_t at_most);
 /* Gives the stream back. */
 void owner_end(owner *o, talk *t, bool gently);
 

@@ -168,7 +168,7 @@ void owner_use_stream(owner *o) {
     case 10:
     case 11:
     case 12:
-      owner_read(o, t, 1 + below(o, o->loud ? 200000 : 5000));
+      (void)owner_read(o, t, 1 + below(o, o->loud ? 200000 : 5000));
       break;
     case 13:
     case 14:

@@ -433,6 +433,37 @@ static void calm(gale *w) {
   }
 }
 
+/* They read all that there is, and go on doing so. */
+static void drain(gale *w) {
+  for (int i = 0; i < w->nodes; i++) {
+    owner *o = &w->owners[i];
+    o->eager = true;
+    for (int j = 0; j < OWNER_TALKS && o->alive; j++) {
+      talk *t = &o->talks[j];
+      while (t->stream != NULL && !t->deaf && owner_read(o, t, SIZE_MAX)) {
+      }
+    }
+    if (o->alive) {
+      kad__simulator_touch(w->sim, o->number);
+    }
+  }
+}
+
+/* A stream that lives has brought everything that was written; nobody waits for
+ * ever. */
+static void check_arrived(owner *o) {
+  for (int i = 0; i < OWNER_TALKS; i++) {
+    const talk *t = &o->talks[i];
+    if (t->stream == NULL || t->dead) {
+      continue;
+    }
+    STORM_CHECK(o, t->known);
+    STORM_CHECK(o, t->deaf || t->their_speech == 0 ||
+                       t->read == o->world->speeches[t->their_speech].written);
+    gale_all.arrived += t->read != 0;
+  }
+}
+
 /* Can they connect, if nobody keeps them from it? */
 static bool may_meet(const owner *dialler, const owner *listener) {
   static const uint8_t usual[] = {KAD_SECURITY_NOISE, KAD_SECURITY_TLS};
@@ -486,7 +517,13 @@ static void hang_up(gale *w) {
 
 static void end(gale *w) {
   calm(w);
-  pass(w, 5 * KAD_SECOND);
+  drain(w);
+  pass(w, KAD_MINUTE);
+  for (int i = 0; i < w->nodes; i++) {
+    if (w->owners[i].alive) {
+      check_arrived(&w->owners[i]);
+    }
+  }
   check_works(w);
   hang_up(w);
   pass(w, 2 * KAD_MINUTE);
@@ -547,12 +584,13 @@ static void test_storms(void **state) {
   size_t count = storms_run("simulation-storms", run_seed);
   printf(
       "%zu storms: %llu connected, %llu requests, %llu streams, %llu bytes, "
-      "%llu lives, %llu work, %llu sights, %llu waits\n",
+      "%llu lives, %llu work, %llu sights, %llu waits, %llu arrived\n",
       count, (unsigned long long)gale_all.connected,
       (unsigned long long)gale_all.requests,
       (unsigned long long)gale_all.streams, (unsigned long long)gale_all.bytes,
       (unsigned long long)gale_all.lives, (unsigned long long)gale_all.works,
-      (unsigned long long)gale_all.sights, (unsigned long long)gale_all.waits);
+      (unsigned long long)gale_all.sights, (unsigned long long)gale_all.waits,
+      (unsigned long long)gale_all.arrived);
   if (count < 100) {
     return;
   }
@@ -560,6 +598,7 @@ static void test_storms(void **state) {
   assert_true(gale_all.works > count / 10);
   assert_true(gale_all.sights > 20 * count);
   assert_true(gale_all.waits > count / 50);
+  assert_true(gale_all.arrived > count / 10);
   assert_true(gale_all.streams > 5 * count);
   assert_true(gale_all.bytes > 1000 * count);
   for (int i = 0; i <= KAD_PING; i++) {
