@@ -14,9 +14,10 @@ typedef struct kad__port_mapping kad__port_mapping;
 typedef struct kad__transports kad__transports;
 
 /* Reads and writes go through one buffer each: only what a full socket leaves
- * over is copied. */
+ * over is copied. All that one stream may have unsent fits into one write: each
+ * write can wake the peer, which costs more than to encrypt 64 KiB. */
 #define KAD__WORLD_READ_LEN (256 * 1024)
-#define KAD__WORLD_WRITE_LEN (128 * 1024)
+#define KAD__WORLD_WRITE_LEN (320 * 1024)
 
 typedef struct kad__world {
   uv_loop_t loop;
