@@ -437,7 +437,7 @@ static void change(owner *o) {
   kad_bytes b = kad__bytes_of("/storm/b");
   kad_bytes other =
       gale_address(o->world, (int)o->number, (uint16_t)(4100 + below(o, 3)));
-  switch (below(o, 7)) {
+  switch (below(o, 9)) {
     case 0:
       (void)kad__node_handle(node, b, NULL, NULL, now(o));
       break;
@@ -453,6 +453,14 @@ static void change(owner *o) {
       break;
     case 5:
       (void)kad__swarm_unlisten(node->swarm, other);
+      break;
+    case 6:
+      kad__node_remove_record(node, any_key(o, false));
+      break;
+    case 7:
+      (void)kad__node_store_provider(node, any_key(o, true),
+                                     gale_peer(o->world, any_peer(o)),
+                                     (kad_bytes){0}, now(o));
       break;
     default: /* the clock is put right, or wrong */
       kad__node_set_wall_clock(
@@ -470,6 +478,15 @@ static void remember(owner *o) {
   o->snapshot_len = len > 0 ? (size_t)len : 0;
 }
 
+/* What he, or another, remembers is new to a node that lives already. */
+static void recall(owner *o) {
+  const owner *other = &o->world->owners[any_peer(o)];
+  int error = kad__node_restore(
+      owner_node(o), kad__bytes(other->snapshot, other->snapshot_len), now(o));
+  STORM_CHECK(o, error == 0 || other->snapshot_len == 0 || o->starved);
+  touch(o);
+}
+
 void owner_act(owner *o) {
   int peer = any_peer(o);
   switch (below(o, 40)) {
@@ -483,7 +500,11 @@ void owner_act(owner *o) {
       learn(o);
       break;
     case 3:
-      remember(o);
+      if (chance(o, 3)) {
+        recall(o);
+      } else {
+        remember(o);
+      }
       break;
     case 4:
       give_up(o);

@@ -135,6 +135,9 @@ static void hurry(gale *w, kad_dht_options *dht) {
   dht->provider_ttl = 40 * KAD_SECOND;
   dht->bucket_size = 2;
   dht->disjoint_paths = gale_chance(w, 2);
+  dht->trust_peers = gale_chance(w, 3);
+  dht->optimistic_provide = gale_chance(w, 3);
+  dht->manual_inserts = gale_chance(w, 8);
 }
 
 static void choose_security(gale *w, kad__node_config *config) {
@@ -183,6 +186,7 @@ static void configure(owner *o, uint64_t keyed) {
   config->idle_timeout = (2 + gale_below(w, 20)) * KAD_SECOND;
   config->report_inbound = gale_chance(w, 3);
   config->report_swarm = gale_chance(w, 2);
+  config->filter_records = gale_chance(w, 8);
   config->review_records = gale_chance(w, 4);
   config->observers = 2;
   config->pace_per_address = (kad__pace){10000, 10000};
@@ -564,7 +568,7 @@ static uint64_t run(uint64_t seed) {
     if (gale_chance(w, 40)) {
       pass(w, gale_below(w, gale_chance(w, 6) ? 20 * KAD_SECOND : KAD_SECOND));
     }
-    if (hungry && gale_chance(w, 40)) {
+    if (hungry && gale_chance(w, 15)) {
       starve(&w->owners[gale_below(w, (uint64_t)w->nodes)]);
     }
   }
