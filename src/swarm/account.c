@@ -63,20 +63,33 @@ void kad__account_note(kad__channel *c, size_t bytes) {
   }
 }
 
-void kad__account_opened(kad__channel *c, bool inbound) {
-  kad__accounts accounts = kad__accounts_of(c);
-  for (size_t i = 0; i < accounts.count; i++) {
-    kad__load *used = &accounts.list[i]->used;
-    ++*(inbound ? &used->inbound : &used->outbound);
+static inline void add_streams(kad__account *account, bool inbound,
+                               uint32_t change) {
+  if (inbound) {
+    account->used.inbound += change;
+  } else {
+    account->used.outbound += change;
   }
 }
 
-void kad__account_released(kad__channel *c, bool inbound) {
-  kad__accounts accounts = kad__accounts_of(c);
-  for (size_t i = 0; i < accounts.count; i++) {
-    kad__load *used = &accounts.list[i]->used;
-    --*(inbound ? &used->inbound : &used->outbound);
+/* Streams come and go more often than anything else: no list is made. */
+static inline void count_streams(kad__channel *c, bool inbound,
+                                 uint32_t change) {
+  add_streams(&c->swarm->account, inbound, change);
+  if (c->holder != NULL) {
+    add_streams(&c->holder->account, inbound, change);
   }
+  for (kad__origin *o = c->origin; o != NULL; o = o->group) {
+    add_streams(&o->account, inbound, change);
+  }
+}
+
+void kad__account_opened(kad__channel *c, bool inbound) {
+  count_streams(c, inbound, 1);
+}
+
+void kad__account_released(kad__channel *c, bool inbound) {
+  count_streams(c, inbound, UINT32_MAX); /* one less */
 }
 
 /* ---- before the work ---------------------------------------------------- */
@@ -85,11 +98,16 @@ static size_t less(size_t from, size_t amount) {
   return from > amount ? from - amount : 0;
 }
 
+/* What others begin leaves the last eighth of all. */
+static size_t bytes_of_all(const kad__account *all, bool inbound) {
+  size_t most = all->max->bytes;
+  return inbound ? most - most / 8 : most;
+}
+
 static size_t bytes_left(const kad__channel *c, bool inbound) {
   kad__accounts accounts = kad__accounts_of(c);
-  size_t most = accounts.list[0]->max->bytes;
-  size_t left =
-      less(inbound ? most - most / 8 : most, accounts.list[0]->used.bytes);
+  const kad__account *all = accounts.list[0];
+  size_t left = less(bytes_of_all(all, inbound), all->used.bytes);
   for (size_t i = 1; i < accounts.count; i++) {
     const kad__account *a = accounts.list[i];
     size_t of_account = less(a->max->bytes, a->used.bytes);
@@ -98,26 +116,46 @@ static size_t bytes_left(const kad__channel *c, bool inbound) {
   return left;
 }
 
-static uint32_t streams_left(const kad__channel *c, bool inbound) {
-  uint32_t left = UINT32_MAX;
+static uint32_t streams_left(const kad__channel *c) {
   kad__accounts accounts = kad__accounts_of(c);
+  uint32_t left = UINT32_MAX;
   for (size_t i = 0; i < accounts.count; i++) {
     const kad__account *a = accounts.list[i];
-    uint32_t of_account = inbound ? a->max->inbound - a->used.inbound
-                                  : a->max->outbound - a->used.outbound;
+    uint32_t of_account = a->max->inbound - a->used.inbound;
     left = of_account < left ? of_account : left;
   }
   return left;
 }
 
-int kad__account_may_open(const kad__channel *c, bool inbound) {
-  bool room =
-      streams_left(c, inbound) > 0 && bytes_left(c, inbound) >= STREAM_ROOM;
-  return room ? 0 : KAD_E_LIMIT;
+static inline bool holds(const kad__account *a, size_t most, size_t len) {
+  return a->used.bytes <= most && len <= most - a->used.bytes;
 }
 
 int kad__account_may_hold(const kad__channel *c, bool inbound, size_t len) {
-  return len <= bytes_left(c, inbound) ? 0 : KAD_E_LIMIT;
+  const kad__account *a = &c->swarm->account;
+  bool room = holds(a, bytes_of_all(a, inbound), len);
+  if (room && c->holder != NULL) {
+    a = &c->holder->account;
+    room = holds(a, a->max->bytes, len);
+  }
+  for (const kad__origin *o = c->origin; room && o != NULL; o = o->group) {
+    room = holds(&o->account, o->account.max->bytes, len);
+  }
+  return room ? 0 : KAD_E_LIMIT;
+}
+
+static inline bool takes(const kad__account *a, bool inbound) {
+  return inbound ? a->used.inbound < a->max->inbound
+                 : a->used.outbound < a->max->outbound;
+}
+
+int kad__account_may_open(const kad__channel *c, bool inbound) {
+  bool room = takes(&c->swarm->account, inbound) &&
+              (c->holder == NULL || takes(&c->holder->account, inbound));
+  for (const kad__origin *o = c->origin; room && o != NULL; o = o->group) {
+    room = takes(&o->account, inbound);
+  }
+  return room ? kad__account_may_hold(c, inbound, STREAM_ROOM) : KAD_E_LIMIT;
 }
 
 void kad__account_admit(kad__channel *c) {
@@ -126,12 +164,12 @@ void kad__account_admit(kad__channel *c) {
     return;
   }
   size_t bytes = bytes_left(c, true);
-  kad__yamux_set_room(
-      yamux, (kad__yamux_room){
-                 .streams = bytes < STREAM_ROOM ? 0 : streams_left(c, true),
-                 .bytes_in = narrow(bytes),
-                 .bytes_out = narrow(bytes_left(c, false)),
-             });
+  kad__yamux_set_room(yamux,
+                      (kad__yamux_room){
+                          .streams = bytes < STREAM_ROOM ? 0 : streams_left(c),
+                          .bytes_in = narrow(bytes),
+                          .bytes_out = narrow(bytes_left(c, false)),
+                      });
 }
 
 /* ---- after it ----------------------------------------------------------- */

@@ -56,7 +56,9 @@ void kad__stream_destroy(kad__stream *stream) {
   kad__heap_remove(&s->stream_timers, &stream->timer);
   kad__list_unlink(&stream->in_channel);
   kad__stream_drop_held(stream);
-  kad__stream_charge(stream, 0);
+  if (stream->elsewhere != 0) {
+    kad__stream_charge(stream, 0);
+  }
   kad__account_released(c, stream->inbound);
   kad__bandwidth_let_go(&s->bandwidth, &s->bandwidth.protocols, stream->metered,
                         s->now);
