@@ -4,6 +4,7 @@
  * waits. Then whoever waits stays in the backlog, which the kernel bounds, and
  * we ask again after a rest. */
 #include <errno.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -15,6 +16,7 @@
 /* Connections that are taken before the loop looks at anything else. */
 #define ROUND 64
 #define REST_MS 100
+#define RESERVE 64
 /* Interfaces of one machine that a wildcard is expanded to. */
 #define EXPANDED_MAX 32
 
@@ -48,11 +50,27 @@ static bool is_gone(int error) {
   return error == ECONNABORTED || error == EPROTO || error == EINTR;
 }
 
+/* An eighth of the descriptors, and no more than RESERVE, is left for what the
+ * node itself wants: its own dials, names, files. The lowest that is free is
+ * always taken, so a high one tells how many there are. */
+static bool is_of_reserve(int fd) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return false;
+  }
+  rlim_t reserve = limit.rlim_cur / 8;
+  return (rlim_t)fd >= limit.rlim_cur - (reserve < RESERVE ? reserve : RESERVE);
+}
+
 /* Takes one that waits; false when there is none, or none to be had now. */
 static bool accept_next(listener *l, size_t *failed) {
   kad__sockaddr from;
   socklen_t len = sizeof(from);
   int fd = accept4(l->fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0 && is_of_reserve(fd)) {
+    close(fd); /* told at once, where it would wait for nothing */
+    return true;
+  }
   if (fd >= 0) {
     kad__socket_accepted(l->world, l->id, fd, &from);
     return true;

@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "raw_peer.h"
@@ -235,6 +238,126 @@ static void test_join_without_resources(void **state) {
   loop_close(&l);
 }
 
+/* ---- descriptors --------------------------------------------------------- */
+
+#define DESCRIPTORS 64
+#define FLOOD 100
+
+/* A node in a process of its own, with few descriptors. It tells its port, and
+ * for each address that it is given how it was to connect there. */
+static void be_poor(int in, int out) {
+  for (int fd = 3; fd < 1024; fd++) {
+    if (fd != in && fd != out) {
+      close(fd);
+    }
+  }
+  loop l = {.count = 0};
+  kad_node *node = loop_join(&l, NULL);
+  uint16_t port = loop_port(node);
+  struct rlimit few = {.rlim_cur = DESCRIPTORS, .rlim_max = DESCRIPTORS};
+  char text[KAD_MULTIADDR_TEXT_MAX] = "";
+  if (setrlimit(RLIMIT_NOFILE, &few) != 0 ||
+      fcntl(in, F_SETFL, O_NONBLOCK) != 0 ||
+      write(out, &port, sizeof(port)) != sizeof(port)) {
+    _exit(1);
+  }
+  for (;;) {
+    turn_for(&l, 20 * KAD_MILLISECOND);
+    if (read(in, text, sizeof(text)) != sizeof(text)) {
+      continue;
+    }
+    uint8_t address[KAD_MULTIADDR_MAX];
+    int len = kad_multiaddr_parse(address, sizeof(address), text);
+    kad_request r = KAD_REQUEST_INIT(KAD_CONNECT);
+    r.address = kad__bytes(address, len < 0 ? 0 : (size_t)len);
+    loop_result result;
+    loop_run(&l, node, &r, &result);
+    if (write(out, &result.end.error, sizeof(int)) != sizeof(int)) {
+      _exit(1);
+    }
+  }
+}
+
+/* Until the other process has hung up on one of them, long before any of them
+ * has had its time. */
+static bool one_is_refused(const int *fds, size_t count) {
+  kad_time until = loop_now() + 5 * KAD_SECOND;
+  while (loop_now() < until) {
+    struct pollfd waiting[FLOOD];
+    for (size_t i = 0; i < count; i++) {
+      waiting[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    }
+    if (poll(waiting, count, 1000) <= 0) {
+      continue;
+    }
+    for (size_t i = 0; i < count; i++) {
+      char byte;
+      if (waiting[i].revents != 0 && recv(fds[i], &byte, 1, 0) <= 0) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+static int ask_poor(loop *l, int in, int out, const char *address) {
+  char text[KAD_MULTIADDR_TEXT_MAX] = "";
+  int error = 0;
+  snprintf(text, sizeof(text), "%s", address);
+  assert_int_equal(write(out, text, sizeof(text)), sizeof(text));
+  kad_time until = loop_now() + LOOP_LIMIT;
+  while (read(in, &error, sizeof(error)) != sizeof(error)) {
+    assert_true(loop_now() < until);
+    turn_for(l, 10 * KAD_MILLISECOND);
+  }
+  return error;
+}
+
+/* Whoever comes, some descriptors are left to dial, and to look up names. */
+static void test_descriptors_are_left(void **state) {
+  (void)state;
+  int there[2];
+  int back[2];
+  loop l = {.count = 0};
+  assert_int_equal(pipe(there) | pipe(back), 0);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    be_poor(there[0], back[1]);
+  }
+  close(there[0]);
+  close(back[1]);
+  struct sockaddr_in a = {.sin_family = AF_INET,
+                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  uint16_t port = 0;
+  assert_int_equal(read(back[0], &port, sizeof(port)), sizeof(port));
+  a.sin_port = htons(port);
+  assert_int_equal(fcntl(back[0], F_SETFL, O_NONBLOCK), 0);
+  int fds[FLOOD];
+  for (size_t i = 0; i < FLOOD; i++) {
+    fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fds[i], (struct sockaddr *)&a, sizeof(a)), 0);
+  }
+  bool refused = one_is_refused(fds, FLOOD);
+  char text[KAD_MULTIADDR_TEXT_MAX];
+  kad_node *other = loop_join(&l, NULL);
+  int by_address = ask_poor(&l, back[0], there[1], loop_address(other, text));
+  kad_node *named = loop_join(&l, NULL);
+  snprintf(text, sizeof(text), "/dns4/localhost/tcp/%u", loop_port(named));
+  int by_name = ask_poor(&l, back[0], there[1], text);
+  kill(child, SIGKILL);
+  assert_int_equal(waitpid(child, NULL, 0), child);
+  for (size_t i = 0; i < FLOOD; i++) {
+    close(fds[i]);
+  }
+  close(there[1]);
+  close(back[0]);
+  loop_close(&l);
+  assert_ok(by_address);
+  assert_ok(by_name);
+  assert_true(refused);
+}
+
 /* ---- in a network of our own --------------------------------------------- */
 
 static bool write_file(const char *path, const char *text) {
@@ -337,6 +460,7 @@ int main(void) {
       cmocka_unit_test_teardown(test_closed_while_resting, heal),
       cmocka_unit_test_teardown(test_connect_without_resources, heal),
       cmocka_unit_test_teardown(test_join_without_resources, heal),
+      cmocka_unit_test_teardown(test_descriptors_are_left, heal),
       cmocka_unit_test_teardown(test_no_ports,
                                 heal), /* from here on a network of our own */
       cmocka_unit_test_teardown(test_no_address_of_ours, heal),
