@@ -8,24 +8,25 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "runtime/interfaces.h"
 #include "runtime/system.h"
 #include "runtime/world.h"
-#include "wire/addresses.h"
 
 #define BACKLOG 1024
 /* Connections that are taken before the loop looks at anything else. */
 #define ROUND 64
 #define REST_MS 100
 #define RESERVE 64
-/* Interfaces of one machine that a wildcard is expanded to. */
-#define EXPANDED_MAX 32
 
 typedef struct listener {
   uv_poll_t poll; /* somebody waits */
   uv_timer_t rest;
+  uv_timer_t look; /* interfaces come and go */
   kad__map_node node;
   kad__id id;
   kad__world *world;
+  uint8_t *told; /* the list that the swarm has */
+  size_t told_len;
   int fd;
   uint8_t handles; /* of libuv's that are not closed yet */
   bool mapped;
@@ -103,6 +104,7 @@ static void on_closed(uv_handle_t *handle) {
   listener *l = handle->data;
   if (--l->handles == 0) {
     kad_allocator allocator = l->world->allocator;
+    kad__release(&allocator, l->told);
     kad__release(&allocator, l);
   }
 }
@@ -114,6 +116,7 @@ static void destroy(listener *l) {
   }
   uv_close((uv_handle_t *)&l->poll, on_closed);
   uv_close((uv_handle_t *)&l->rest, on_closed);
+  uv_close((uv_handle_t *)&l->look, on_closed);
   close(l->fd);
 }
 
@@ -194,27 +197,29 @@ static int new_listener(listener **out, kad__world *world, kad__id id, int fd) {
     return KAD_E_WORLD;
   }
   (void)uv_timer_init(&world->loop, &l->rest); /* cannot fail */
-  l->poll.data = l->rest.data = l;
-  l->handles = 2;
+  (void)uv_timer_init(&world->loop, &l->look);
+  l->poll.data = l->rest.data = l->look.data = l;
+  l->handles = 3;
   l->mapped = true;
   *out = l;
   return 0;
 }
 
-static int start(kad__world *world, kad__id id, kad_bytes address, int *fd) {
-  int error = open_socket(fd, address);
+static int start(listener **out, kad__world *world, kad__id id,
+                 kad_bytes address) {
+  int fd = -1;
+  int error = open_socket(&fd, address);
   if (error < 0) {
     return error;
   }
-  listener *l;
-  error = new_listener(&l, world, id, *fd);
+  error = new_listener(out, world, id, fd);
   if (error < 0) {
-    close(*fd);
+    close(fd);
     return error;
   }
-  error = uv_poll_start(&l->poll, UV_READABLE, on_waiting);
+  error = uv_poll_start(&(*out)->poll, UV_READABLE, on_waiting);
   if (error != 0) {
-    destroy(l);
+    destroy(*out);
     return kad__world_error(error);
   }
   return 0;
@@ -222,65 +227,44 @@ static int start(kad__world *world, kad__id id, kad_bytes address, int *fd) {
 
 /* ---- where others can reach it ------------------------------------------- */
 
-/* One of this machine's addresses, with the port that was bound. */
-static void append_interface(uint8_t *out, size_t cap, size_t *len,
-                             const uv_interface_address_t *interface,
-                             const kad__sockaddr *bound) {
-  kad__sockaddr address = {0};
-  uint8_t bytes[KAD__SOCKET_ADDRESS_MAX];
-  if (interface->address.address4.sin_family != bound->any.sa_family) {
+/* Tells the swarm where the socket can be reached, if it has not the same list
+ * already. Without memory for a copy it is told again. */
+static void tell(listener *l, kad_bytes list) {
+  if (l->told != NULL &&
+      kad__bytes_equal(list, kad__bytes(l->told, l->told_len))) {
     return;
   }
-  if (bound->any.sa_family == AF_INET) {
-    address.ip4 = interface->address.address4;
-    address.ip4.sin_port = bound->ip4.sin_port;
-  } else {
-    address.ip6 = interface->address.address6;
-    address.ip6.sin6_port = bound->ip6.sin6_port;
-    if (IN6_IS_ADDR_LINKLOCAL(&address.ip6.sin6_addr)) {
-      return; /* means nothing to another machine */
-    }
-  }
-  size_t n = kad__address_from(bytes, &address);
-  (void)kad__addresses_append(out, cap, len, kad__bytes(bytes, n));
+  kad__release(&l->world->allocator, l->told);
+  l->told = kad__memdup(&l->world->allocator, list.data, list.len);
+  l->told_len = list.len;
+  kad__swarm_listening(kad__node_swarm(l->world->node), l->id, list,
+                       kad__system_now());
 }
 
-/* Where others can reach a bound socket: wildcards become the addresses of the
- * interfaces. Returns the length of the list. */
-static size_t bound_addresses(uint8_t *out, size_t cap, int fd) {
-  kad__sockaddr bound = {0};
-  socklen_t bound_len = sizeof(bound);
-  size_t len = 0;
-  if (getsockname(fd, &bound.any, &bound_len) != 0) {
-    return 0;
+/* Interfaces that are all gone for a while are no reason to stop. */
+static void on_look(uv_timer_t *timer) {
+  listener *l = timer->data;
+  uint8_t list[KAD__INTERFACES_LEN];
+  bool wildcard;
+  size_t len = kad__interfaces_bound(list, sizeof(list), l->fd, &wildcard);
+  if (len != 0) {
+    tell(l, kad__bytes(list, len));
   }
-  uint8_t bytes[KAD__SOCKET_ADDRESS_MAX];
-  if (!kad__address_is_wildcard(&bound)) {
-    size_t n = kad__address_from(bytes, &bound);
-    (void)kad__addresses_append(out, cap, &len, kad__bytes(bytes, n));
-    return len;
-  }
-  uv_interface_address_t *interfaces = NULL;
-  int count = 0;
-  if (uv_interface_addresses(&interfaces, &count) != 0) {
-    return 0;
-  }
-  for (int i = 0; i < count && i < EXPANDED_MAX; i++) {
-    append_interface(out, cap, &len, &interfaces[i], &bound);
-  }
-  uv_free_interface_addresses(interfaces, count);
-  return len;
 }
 
 void kad__listener_open(kad__world *world, kad__id id, kad_bytes address) {
-  kad__swarm *swarm = kad__node_swarm(world->node);
-  int fd = -1;
-  int error = start(world, id, address, &fd);
+  listener *l;
+  int error = start(&l, world, id, address);
   if (error < 0) {
-    kad__swarm_listen_failed(swarm, id, error);
+    kad__swarm_listen_failed(kad__node_swarm(world->node), id, error);
     return;
   }
-  uint8_t list[EXPANDED_MAX * KAD__SOCKET_ADDRESS_MAX];
-  size_t len = bound_addresses(list, sizeof(list), fd);
-  kad__swarm_listening(swarm, id, kad__bytes(list, len), kad__system_now());
+  uint8_t list[KAD__INTERFACES_LEN];
+  bool wildcard;
+  size_t len = kad__interfaces_bound(list, sizeof(list), l->fd, &wildcard);
+  if (wildcard) {
+    uint64_t ms = world->look_every / KAD_MILLISECOND;
+    uv_timer_start(&l->look, on_look, ms, ms);
+  }
+  tell(l, kad__bytes(list, len));
 }

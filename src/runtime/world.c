@@ -10,6 +10,7 @@
 
 /* Records are measured in hours: an older reading of the wall clock will do. */
 #define WALL_CLOCK_INTERVAL KAD_MINUTE
+#define LOOK_INTERVAL KAD_MINUTE
 
 int kad__world_error(int uv_error) {
   switch (uv_error) {
@@ -233,6 +234,7 @@ int kad__world_new(kad__world **out, const kad_allocator *allocator,
   }
   world->node = node;
   world->wall_at = kad__system_now();
+  world->look_every = LOOK_INTERVAL;
   *out = world;
   return 0;
 }

@@ -34,6 +34,7 @@ typedef struct kad__world {
   kad__map listeners;
   bool due;                 /* a turn is, before the loop sleeps */
   kad_time wall_at;         /* when the wall clock was last told */
+  kad_time look_every;      /* after so long at this machine's interfaces */
   void (*turn)(void *user); /* after each turn of the node; may be NULL */
   void *turn_user;
   uint8_t read_buffer[KAD__WORLD_READ_LEN];
