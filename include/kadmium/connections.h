@@ -155,7 +155,7 @@ typedef struct kad_quota {
 
 /** What connections use now, beside the limits of kad_node_options. */
 typedef struct kad_usage {
-  kad_quota connections;      /**< established, in both directions */
+  kad_quota connections;      /**< in both directions, closing ones included */
   kad_quota inbound;          /**< of these, those that others have opened */
   kad_quota pending;          /**< inbound, not yet established */
   kad_quota dials;            /**< addresses that are being dialled */
@@ -166,8 +166,9 @@ typedef struct kad_usage {
 
 KAD_API void kad_node_usage(const kad_node *node, kad_usage *out);
 
-/** The same of one peer; without `pending`, for nobody knows who that is.
- * False, and nothing in `out`: we have nothing to do with it. */
+/** The same of one peer, without `pending`, for nobody knows who that is; as
+ * long as it is connected or dialled, or streams with it were not given back.
+ * False otherwise, and nothing is in `out`. */
 KAD_API bool kad_node_peer_usage(const kad_node *node, kad_usage *out,
                                  const kad_peer_id *peer);
 

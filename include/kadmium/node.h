@@ -151,9 +151,10 @@ typedef struct kad_node_options {
   bool report_swarm;
   /** Streams of all connections, see kad_node_usage. Those that others have
    * opened: with one peer (0: 2,048), from one IPv4 address or IPv6 /64 (0:
-   * 4,096), from one IPv6 /48 (0: 8,192), in all (0: 16 for each of
-   * max_connections, at least 8,192); more are reset with code 0x1002. Ours:
-   * with one peer (0: 1,024), in all (0: as many); more wait their turn. */
+   * 4,096), from one IPv6 /48 (0: 8,192; loopback excepted here and below), in
+   * all (0: 16 for each of max_connections, at least 8,192); more are reset
+   * with code 0x1002. Ours: with one peer (0: 1,024), in all (0: as many as
+   * others); more wait their turn. */
   uint32_t max_inbound_streams_per_peer;
   uint32_t max_inbound_streams_per_address;
   uint32_t max_inbound_streams_per_group;

@@ -5,34 +5,27 @@
  * able to look things up. */
 #include "swarm/swarm_internal.h"
 
-/* An address, and the group that it is of, as keys; len 0: not counted. The
- * first byte of a key tells its length, so that no two kinds are alike. */
+/* The bytes that name an address, and those of the group that it is of; len 0:
+ * not counted. No two kinds have the same length. */
 typedef struct place {
-  uint8_t address[KAD__RATE_KEY_MAX];
-  uint8_t address_len;
-  uint8_t group[KAD__ORIGIN_GROUP_LEN];
-  uint8_t group_len;
+  kad_bytes address;
+  kad_bytes group;
 } place;
 
-/* Whoever owns a /48, which is given away freely, has 65,536 of the /64. */
+/* Borrows from `remote`. Whoever owns a /48, which is given away freely, has
+ * 65,536 of the /64. */
 static place place_of(kad_bytes remote) {
-  place p = {.address_len = 0};
   kad__address_info info;
   kad__address_read(&info, remote);
   if (info.ip.len == 0 || kad__ip_is_loopback(info.ip)) {
-    return p;
+    return (place){.address = {0}};
   }
-  info.ip = kad__ip_unmap(info.ip);
-  uint8_t len = info.ip.len == 4 ? 4 : 8;
-  p.address[0] = len;
-  p.address_len = (uint8_t)(1 + len);
-  memcpy(p.address + 1, info.ip.data, len);
-  if (len == 8) {
-    p.group[0] = KAD__ORIGIN_GROUP_LEN - 1;
-    p.group_len = KAD__ORIGIN_GROUP_LEN;
-    memcpy(p.group + 1, info.ip.data, KAD__ORIGIN_GROUP_LEN - 1);
+  kad_bytes ip = kad__ip_unmap(info.ip);
+  if (ip.len == 4) {
+    return (place){.address = ip};
   }
-  return p;
+  return (place){.address = kad__bytes(ip.data, KAD__RATE_KEY_MAX),
+                 .group = kad__bytes(ip.data, KAD__ORIGIN_GROUP_LEN)};
 }
 
 static void init_rate(kad__rate *rate, kad__swarm *s, kad__pace pace,
@@ -108,15 +101,13 @@ static void let_go(kad__swarm *s, kad__origin *origin) {
 
 static kad__origin *hold_both(kad__swarm *s, const place *p) {
   kad__origin *group = NULL;
-  if (p->group_len != 0) {
-    group =
-        hold(s, kad__bytes(p->group, p->group_len), &s->config.max_per_group);
+  if (p->group.len != 0) {
+    group = hold(s, p->group, &s->config.max_per_group);
     if (group == NULL) {
       return NULL;
     }
   }
-  kad__origin *origin = hold(s, kad__bytes(p->address, p->address_len),
-                             &s->config.max_per_address);
+  kad__origin *origin = hold(s, p->address, &s->config.max_per_address);
   if (origin == NULL) {
     let_go(s, group);
     return NULL;
@@ -171,39 +162,36 @@ static int check(kad__swarm *s, const place *p) {
   if (s->account.used.bytes >= most - most / 8) {
     return refuse(&s->counters.refused_memory);
   }
-  if (p->group_len != 0) {
-    result = check_place(s, kad__bytes(p->group, p->group_len),
-                         s->config.max_inbound_per_group, &s->rate_of_groups);
+  if (p->group.len != 0) {
+    result = check_place(s, p->group, s->config.max_inbound_per_group,
+                         &s->rate_of_groups);
   }
-  if (result == 0 && p->address_len != 0) {
-    result =
-        check_place(s, kad__bytes(p->address, p->address_len),
-                    s->config.max_inbound_per_address, &s->rate_of_addresses);
+  if (result == 0 && p->address.len != 0) {
+    result = check_place(s, p->address, s->config.max_inbound_per_address,
+                         &s->rate_of_addresses);
   }
   return result;
 }
 
 static int take_tokens(kad__swarm *s, const place *p) {
   int result = 0;
-  if (p->group_len != 0) {
-    result = kad__rate_take(&s->rate_of_groups,
-                            kad__bytes(p->group, p->group_len), s->now);
+  if (p->group.len != 0) {
+    result = kad__rate_take(&s->rate_of_groups, p->group, s->now);
   }
-  return result < 0
-             ? result
-             : kad__rate_take(&s->rate_of_addresses,
-                              kad__bytes(p->address, p->address_len), s->now);
+  return result < 0 ? result
+                    : kad__rate_take(&s->rate_of_addresses, p->address, s->now);
 }
 
 int kad__limits_accept(kad__swarm *s, kad__origin **origin, kad_bytes remote) {
   place p = place_of(remote);
   *origin = NULL;
   int result = check(s, &p);
-  if (result == 0 && p.address_len != 0) {
+  if (result == 0 && p.address.len != 0) {
     *origin = hold_both(s, &p);
     result = *origin == NULL ? KAD_E_NO_MEMORY : take_tokens(s, &p);
     if (result < 0) {
       let_go(s, *origin);
+      *origin = NULL;
       return result;
     }
     count(*origin, 1);
@@ -227,7 +215,7 @@ void kad__limits_enter(kad__channel *c, kad__origin *origin) {
 
 int kad__limits_dial(kad__channel *c) {
   place p = place_of(c->remote);
-  if (p.address_len == 0) {
+  if (p.address.len == 0) {
     return 0;
   }
   c->origin = hold_both(c->swarm, &p);

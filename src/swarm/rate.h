@@ -9,7 +9,7 @@
 #include "base/map.h"
 
 /* Bytes of a place's name at most. */
-#define KAD__RATE_KEY_MAX 9
+#define KAD__RATE_KEY_MAX 8
 
 typedef struct kad__rate {
   const kad_allocator *allocator;

@@ -134,7 +134,7 @@ typedef struct kad__swarm_peer {
 } kad__swarm_peer;
 
 /* Length of the key of an IPv6 /48. */
-#define KAD__ORIGIN_GROUP_LEN 7
+#define KAD__ORIGIN_GROUP_LEN 6
 
 /* Places remembered of those from where connections have come of late. */
 #define KAD__RATE_ADDRESSES 4096

@@ -92,6 +92,10 @@ static void side_init(world *w, int i) {
   config.max_connections_per_peer = 2;
   config.max_dials = 3;
   config.max_dials_per_peer = 2;
+  config.max_in_all = (kad__load){20 << 10, 4, 4};
+  config.max_per_peer = (kad__load){12 << 10, 3, 3};
+  config.max_per_address = (kad__load){16 << 10, 2, UINT32_MAX};
+  config.pace_per_address = (kad__pace){4, 60};
   FUZZ_CHECK(kad__swarm_new(&s->swarm, &config, w->now) == 0);
   FUZZ_CHECK(kad__swarm_handle(s->swarm, kad__bytes_of("/a"), 1) == 0);
   FUZZ_CHECK(kad__swarm_handle(s->swarm, kad__bytes_of("/b"), 2) == 0);
@@ -334,10 +338,12 @@ static void use_stream(world *w, int i) {
     case 3:
       kad__stream_close_write(stream);
       break;
-    case 4:
-      (void)kad__stream_set_deadline(stream,
-                                     w->now + next_byte(w) * KAD_SECOND);
+    case 4: {
+      uint8_t n = next_byte(w);
+      (void)kad__stream_set_deadline(stream, w->now + n * KAD_SECOND);
+      kad__stream_charge(stream, (size_t)n * 32);
       break;
+    }
     case 5:
       kad__stream_reset(stream, op);
       s->streams[op % STREAMS] = NULL;

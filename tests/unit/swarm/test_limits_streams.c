@@ -240,21 +240,42 @@ static void test_per_group(void **state) {
   assert_int_equal(refused(), 2);
 }
 
-/* In one flight with the last of the handshake, before it is known who it is:
- * the connection itself does not know the limit yet. */
+/* Holds what node 1 has to say from the moment in which it is connected. */
+static bool hold_back(void *user, bool inbound, const kad_peer_id *peer,
+                      kad_bytes remote) {
+  (void)user;
+  (void)inbound;
+  (void)peer;
+  (void)remote;
+  world.held = true;
+  return true;
+}
+
+static void holding_back(kad__swarm_config *config, int node) {
+  limited(config, node);
+  if (node == 1) {
+    config->gater.upgraded = hold_back;
+  }
+}
+
+/* In one flight with the last of the handshake, when the connection does not
+ * know the limit yet. */
 static void test_from_the_start(void **state) {
   (void)state;
   per_peer.inbound = 2;
-  start(2);
-  world.held = true;
+  mesh_init(&world, 2, holding_back);
+  assert_ok(kad__swarm_handle(world.nodes[0].swarm, kad__bytes_of("/x"), 1));
   assert_ok(mesh_dial(&world, 1, 0));
   mesh_run(&world);
-  world.held = false;
-  mesh_run(&world);
+  assert_true(world.held);
   kad__id id = mesh_find(&world, 1, KAD__SWARM_CONNECTED)->connection;
+  assert_false(
+      kad__swarm_connected(world.nodes[0].swarm, mesh_peer(&world, 1)));
   for (int i = 0; i < 5; i++) {
     open_stream(1, id);
   }
+  mesh_run(&world);
+  world.held = false;
   expect_tally(1, 2, 3);
   assert_int_equal(refused(), 3);
 }
