@@ -159,6 +159,7 @@ static void on_stream(owner *o, const kad_event *e) {
       }
       break;
     case KAD_EVENT_STREAM_WRITABLE:
+      t->waits = false;
       gale_all.waits++;
       break;
     case KAD_EVENT_STREAM_TIMEOUT:

@@ -38,6 +38,7 @@ typedef struct talk {
   bool theirs_over;
   bool deaf;  /* our reading side is closed */
   bool timed; /* it has had a deadline */
+  bool waits; /* a write was cut short, and WRITABLE not told */
 } talk;
 
 /* A connection or a stream that he was told of. */

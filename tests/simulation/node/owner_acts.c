@@ -120,6 +120,7 @@ static bool write_some(owner *o, talk *t, size_t len) {
   }
   int result = kad_stream_write(t->stream, bytes, len);
   touch(o);
+  t->waits = result == KAD_E_AGAIN || (result >= 0 && (size_t)result < len);
   if (result >= 0) {
     STORM_CHECK(o, !t->ours_over && !t->dead && (size_t)result <= len);
     ours->written += (uint64_t)result;

@@ -462,7 +462,8 @@ static void check_arrived(owner *o) {
       continue;
     }
     STORM_CHECK(o, t->known);
-    STORM_CHECK(o, t->deaf || t->their_speech == 0 ||
+    STORM_CHECK(o, !t->waits || t->ours_over);
+    STORM_CHECK(o, t->deaf || t->read < 4 ||
                        t->read == o->world->speeches[t->their_speech].written);
     gale_all.arrived += t->read != 0;
   }
