@@ -5,13 +5,15 @@
  * secures and multiplexes them, and ranks, limits and ends them as it does
  * TCP's.
  *
- *     node -> transport   the functions of kad_transport, while the node works
- *     transport -> node   kad_transport_accepted, _received ...: you report
- * from your loop what has happened
+ *     node -> transport   the functions of kad_transport, while it works
+ *     transport -> node   kad_transport_accepted, kad_transport_received ...
  *
- * Channels and listeners are numbered by the node, in which you report of them,
- * and have a pointer of yours, which the functions are given. A number is never
- * used again: what you report of one that is over changes nothing and is
+ * The node calls the functions to have something done, and you report from your
+ * own loop what has happened. examples/unix_transport.c is a whole one.
+ *
+ * A channel or listener has a number of the node's, by which you report of it,
+ * and a pointer of yours, which the functions are given. Numbers are never used
+ * again: what you report of one that is over changes nothing, and is
  * KAD_E_NOT_FOUND.
  *
  * Whatever the node was given by a transport it gives back by exactly one
@@ -70,7 +72,8 @@ typedef struct kad_transport {
 
   /**
    * Begins to open a channel, as `listen` does a listener. An error is the
-   * address's in the list of what a dial has tried. NULL when can_dial is.
+   * address's in the list of what a dial has tried, and lets it rest, but for
+   * KAD_E_LIMIT and KAD_E_NO_MEMORY, which are ours. NULL when can_dial is.
    */
   int (*dial)(void *user, void **channel, uint64_t id, kad_bytes address);
 

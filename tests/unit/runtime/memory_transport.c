@@ -191,6 +191,7 @@ static int on_dial(void *user, void **out, uint64_t id, kad_bytes address) {
     end->id = id;
     end->number = number_of(address);
     end->opening = true;
+    end->told = port->dials == MEMORY_AT_ONCE;
     *out = end;
   }
   leave(port);
@@ -303,7 +304,7 @@ static void run_listener(memory_listener *l) {
 static void refuse(memory_end *end, int error) {
   memory_port *port = end->port;
   uint64_t id = end->id;
-  bool told = port->dials == MEMORY_AT_ONCE;
+  bool told = end->told;
   drop(end);
   tell_surely(port,
               (report){told ? CLOSED : DIAL_FAILED, .id = id, .error = error});
@@ -331,6 +332,7 @@ static void connect_end(memory_end *end) {
   memory_port *to = l->port;
   memory_end *there = new_end(to);
   uint64_t id = end->id;
+  bool told = end->told;
   join(end, there);
   int error = tell(to, (report){ACCEPTED, .id = l->id, .end = there});
   to->refused = error;
@@ -339,7 +341,7 @@ static void connect_end(memory_end *end) {
     there->other = NULL;
     drop(there);
     refuse(end, KAD_E_REFUSED);
-  } else if (port->dials != MEMORY_AT_ONCE) {
+  } else if (!told) {
     tell_surely(port, (report){DIALED, .id = id});
   }
 }

@@ -41,6 +41,7 @@ typedef struct memory_end {
   struct memory_end *other; /* NULL: not yet, or gone */
   uint64_t number;          /* dialled */
   bool opening;
+  bool told;    /* the node has it for open */
   bool stopped; /* the node does not read */
   bool full;    /* took less than all: says later that there is room */
   bool over;    /* the other end has gone */

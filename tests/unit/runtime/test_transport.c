@@ -43,6 +43,62 @@ static void test_at_once(void **state) {
   rig_echo(10000);
 }
 
+static bool knows(int side, uint64_t number) {
+  kad_peer_info peer;
+  kad_bytes address;
+  assert_ok(
+      kad_node_peer_info(r.nodes[side], &peer, kad_node_id(r.nodes[1 - side])));
+  while (kad_addresses_next(&peer.addresses, &address)) {
+    if (kad__bytes_equal(address, memory_address(number))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Identify tells the other side where we listen, now and later. */
+static void test_told_by_identify(void **state) {
+  (void)state;
+  assert_ok(kad_node_listen(r.nodes[1], "/memory/5"));
+  rig_settle();
+  rig_connect();
+  assert_true(knows(0, 5));
+  assert_false(knows(0, 6));
+  assert_ok(kad_node_listen(r.nodes[1], "/memory/6"));
+  rig_settle();
+  assert_true(knows(0, 6));
+}
+
+/* The address is remembered, and dialled again when somebody wants the peer. */
+static void test_called_again(void **state) {
+  (void)state;
+  rig_connect();
+  rig_part();
+  rig_echo(1000);
+  assert_int_equal(rig_connections(1), 1);
+}
+
+/* On the public network, too, where AutoNAT and more look at addresses. */
+static void test_public_network(void **state) {
+  (void)state;
+  loop_close(&r.l);
+  rig_prepare();
+  for (int side = 0; side < 2; side++) {
+    kad_node_options options = rig_options(side);
+    options.protocol = NULL;
+    options.mode = KAD_MODE_AUTO;
+    rig_add(side, &options);
+  }
+  assert_ok(kad_node_handle(r.nodes[0], ECHO));
+  rig_settle();
+  rig_connect();
+  rig_echo(1000);
+  kad_bytes list = kad_node_addresses(r.nodes[0]);
+  kad_bytes address;
+  assert_true(kad_addresses_next(&list, &address));
+  assert_true(kad__bytes_start(address, memory_address(SERVER)));
+}
+
 static void test_choice(void **state) {
   (void)state;
   const kad_node *node = r.nodes[1];
@@ -402,11 +458,100 @@ static void test_listening_again(void **state) {
   assert_int_equal(r.ports[0].unlistens, 1);
 }
 
+/* ---- all of it ----------------------------------------------------------- */
+
+static uint32_t below(uint32_t bound) {
+  return (uint32_t)kad_random_below(&r.memory.random, bound);
+}
+
+static void cut_one(void) {
+  memory_port *port = &r.ports[below(2)];
+  size_t count = memory_count(&r.memory, port);
+  if (count != 0) {
+    memory_cut(memory_at(&r.memory, port, below((uint32_t)count)),
+               below(2) == 0 ? 0 : KAD_E_IO);
+  }
+}
+
+static void write_some(void) {
+  static const uint8_t bytes[20000] = {1};
+  if (rig_connections(1) != 0) {
+    kad_stream *stream = rig_open_stream();
+    (void)kad_stream_write(stream, bytes, below(sizeof(bytes)));
+    kad_stream_close(stream);
+  }
+}
+
+static void listen_or_not(void) {
+  if (!kad_node_unlisten(r.nodes[1], "/memory/3")) {
+    r.ports[1].listens = (memory_begins)below(MEMORY_FAILS_LATER + 1);
+    assert_ok(kad_node_listen(r.nodes[1], "/memory/3"));
+  }
+}
+
+static void do_something(void) {
+  switch (below(8)) {
+    case 0:
+      r.ports[1].dials = (memory_begins)below(MEMORY_FAILS_LATER + 1);
+      (void)rig_dial(SERVER + below(2));
+      break;
+    case 1:
+      cut_one();
+      break;
+    case 2:
+      (void)kad_node_disconnect(r.nodes[0], kad_node_id(r.nodes[1]), below(9));
+      break;
+    case 3:
+      r.ports[below(2)].takes = (memory_takes)below(MEMORY_TAKES_ERROR + 1);
+      break;
+    case 4:
+      r.memory.chunk = below(300);
+      break;
+    case 5:
+      listen_or_not();
+      break;
+    default:
+      write_some();
+      break;
+  }
+}
+
+/* Whatever comes together: both nodes live through it, and everything is given
+ * back, once. */
+static void test_storm(void **state) {
+  (void)state;
+  r.timeout = 100 * KAD_MILLISECOND;
+  for (size_t round = test_runs(80); round > 0; round--) {
+    for (int i = 0; i < 40; i++) {
+      do_something();
+      for (uint32_t steps = below(30); steps > 0; steps--) {
+        (void)memory_step(&r.memory);
+      }
+      if (below(4) == 0 || memory_count(&r.memory, &r.ports[1]) > 8) {
+        rig_turn_after(true);
+      }
+    }
+    for (int side = 0; side < 2; side++) {
+      r.ports[side].takes = MEMORY_TAKES_ALL;
+    }
+    rig_part();
+  }
+  r.timeout = 0;
+  r.memory.chunk = 0;
+  r.ports[1].dials = MEMORY_LATER;
+  r.seen[0][KAD_EVENT_CONNECTED] = 0;
+  rig_connect();
+  rig_echo(1000);
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
   const struct CMUnitTest tests[] = {
       TEST(test_connects),
       TEST(test_at_once),
+      TEST(test_told_by_identify),
+      TEST(test_called_again),
+      TEST(test_public_network),
       TEST(test_choice),
       TEST(test_beside_tcp),
       TEST(test_a_mebibyte),
@@ -427,6 +572,7 @@ int main(void) {
       TEST(test_listener_lost),
       TEST(test_unlisten),
       TEST(test_listening_again),
+      TEST(test_storm),
   };
 #undef TEST
   return cmocka_run_group_tests(tests, NULL, NULL);
