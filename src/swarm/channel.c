@@ -113,6 +113,7 @@ int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
   c->inbound = true;
   c->transport = transport_of(s, listener);
   kad__limits_enter(c, origin);
+  kad__list_append(&s->pending, &c->group);
   result = start_upgrade(c, local, false, NULL);
   if (result < 0) {
     s->pending_inbound--;
@@ -181,6 +182,7 @@ static void enter_peer(kad__channel *c, kad__swarm_peer *peer) {
   c->first = ++peer->channel_count == 1;
   s->established++;
   if (c->inbound) {
+    kad__list_unlink(&c->group);
     s->pending_inbound--;
     s->established_inbound++;
     s->counters.opened_inbound++;
@@ -392,6 +394,7 @@ static void leave(kad__channel *c, int error) {
   if (state == KAD__CHANNEL_OPEN) {
     leave_peer(c);
   } else if (c->inbound) {
+    kad__list_unlink(&c->group);
     s->pending_inbound--;
     s->counters.failed_inbound++;
     kad__swarm_tell(s, &c->ended, 1);

@@ -196,6 +196,15 @@ static const char *check_origins(const kad__swarm *s, census *found) {
   return check_account(&s->account, found);
 }
 
+static uint32_t count_pending(const kad__swarm *s) {
+  uint32_t count = 0;
+  KAD__LIST_EACH(node, &s->pending) {
+    const kad__channel *c = KAD__CONTAINER(node, kad__channel, group);
+    count += c->inbound && c->state == KAD__CHANNEL_UPGRADING;
+  }
+  return count;
+}
+
 static const char *check_counters(const kad__swarm *s, const census *found) {
   CHECK(found->established == s->established);
   CHECK(found->established_inbound == s->established_inbound);
@@ -215,6 +224,7 @@ static const char *check_counters(const kad__swarm *s, const census *found) {
   CHECK(s->opening <= s->config.max_dials);
   CHECK(s->established <= s->config.max_connections);
   CHECK(s->pending_inbound <= s->config.max_pending_inbound);
+  CHECK(count_pending(s) == s->pending_inbound);
   CHECK(s->scratch.begin == s->scratch.end);
   return NULL;
 }

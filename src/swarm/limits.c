@@ -150,13 +150,27 @@ static int check_place(kad__swarm *s, kad_bytes key, uint32_t max,
              : refuse(&s->counters.refused_rate);
 }
 
+/* Upgrades take a few round trips. When there is no room for more of them, who
+ * has been at it for longer than that makes way: a crowd of silent strangers
+ * would keep everybody else waiting until their time is over. NULL: nobody. */
+static kad__channel *who_makes_way(const kad__swarm *s) {
+  if (kad__list_empty(&s->pending)) {
+    return NULL;
+  }
+  kad__channel *oldest = KAD__CONTAINER(s->pending.next, kad__channel, group);
+  return kad__time_add(oldest->opened, KAD__SWARM_PENDING_PATIENCE) <= s->now
+             ? oldest
+             : NULL;
+}
+
 static int check(kad__swarm *s, const place *p) {
   size_t most = s->account.max->bytes;
   int result = 0;
   if (inbound_full(s)) {
     return refuse(&s->counters.refused_connections);
   }
-  if (s->pending_inbound >= s->config.max_pending_inbound) {
+  bool crowded = s->pending_inbound >= s->config.max_pending_inbound;
+  if (crowded && who_makes_way(s) == NULL) {
     return refuse(&s->counters.refused_pending);
   }
   if (s->account.used.bytes >= most - most / 8) {
@@ -169,6 +183,10 @@ static int check(kad__swarm *s, const place *p) {
   if (result == 0 && p->address.len != 0) {
     result = check_place(s, p->address, s->config.max_inbound_per_address,
                          &s->rate_of_addresses);
+  }
+  if (result == 0 && crowded) {
+    s->counters.refused_pending++;
+    kad__channel_drop(who_makes_way(s), KAD_E_LIMIT);
   }
   return result;
 }

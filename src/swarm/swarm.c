@@ -53,6 +53,7 @@ static void init(kad__swarm *s, const kad__swarm_config *config, kad_time now) {
   kad__list_init(&s->dirty);
   kad__list_init(&s->dial_queue);
   kad__list_init(&s->listeners);
+  kad__list_init(&s->pending);
   kad__list_init(&s->all_channels);
   kad__list_init(&s->all_dials);
 }

@@ -28,6 +28,8 @@
 #define KAD__SWARM_NAMES_MAX 128
 #define KAD__SWARM_FLUSH_TIMEOUT (5 * KAD_SECOND)
 #define KAD__SWARM_PRIVATE_DIAL_TIMEOUT (5 * KAD_SECOND)
+/* For how long an inbound upgrade is left alone when others want its place. */
+#define KAD__SWARM_PENDING_PATIENCE (2 * KAD_SECOND)
 
 /* Bounds of one dial: addresses tried, of them found by name resolution,
  * look-ups made, and dnsaddr records leading to each other. */
@@ -168,7 +170,7 @@ struct kad__channel {
   kad__origin *origin;         /* where the other end is; NULL: exempt */
   kad__swarm_peer *holder;     /* its peer, from OPEN until it is freed */
   kad__list in_swarm;
-  kad__list group;   /* of its dial, then of its peer */
+  kad__list group;   /* of its dial or of those pending, then of its peer */
   kad__list streams; /* handles not yet released, oldest first */
   kad__list dirty;   /* waits to be named by next_output */
   kad__source connected;
@@ -356,6 +358,7 @@ struct kad__swarm {
   uint32_t name_count;
   kad_bytes *known; /* every name ever handled, owned */
   uint32_t known_count;
+  kad__list pending; /* inbound channels that are upgrading, oldest first */
 };
 
 static inline void kad__swarm_set_now(kad__swarm *s, kad_time now) {

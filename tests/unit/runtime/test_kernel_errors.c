@@ -4,17 +4,15 @@
  * run out, in a network of the test's own. */
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "own_network.h"
 #include "raw_peer.h"
 #include "syscalls.h"
 
@@ -360,30 +358,6 @@ static void test_descriptors_are_left(void **state) {
 
 /* ---- in a network of our own --------------------------------------------- */
 
-static bool write_file(const char *path, const char *text) {
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  bool written = fd >= 0 && write(fd, text, strlen(text)) > 0;
-  if (fd >= 0) {
-    close(fd);
-  }
-  return written;
-}
-
-/* From here on the program has a loopback of its own. */
-static bool enter_network(void) {
-  if (unshare(CLONE_NEWNET) != 0 &&
-      unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
-    return false;
-  }
-  struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-  int fd = socket(AF_INET, SOCK_DGRAM, 0);
-  bool up = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
-  if (fd >= 0) {
-    close(fd);
-  }
-  return up;
-}
-
 /* Connects until no port is left for one more; how many there were. */
 static size_t take_ports(int *fds, size_t max, uint16_t port) {
   struct sockaddr_in a = {.sin_family = AF_INET,
@@ -413,9 +387,9 @@ static void give_ports(const int *fds, size_t count) {
 
 static void test_no_ports(void **state) {
   (void)state;
-  if (!enter_network() ||
-      !write_file("/proc/sys/net/ipv4/ip_local_port_range", "40000 40015")) {
-    print_message("skipped: no network of one's own is to be had here\n");
+  if (!own_network_enter() ||
+      !own_network_set("/proc/sys/net/ipv4/ip_local_port_range",
+                       "40000 40015")) {
     skip();
   }
   loop l = {.count = 0};
@@ -437,7 +411,8 @@ static void test_no_ports(void **state) {
  * ports, and the address must rest. */
 static void test_no_address_of_ours(void **state) {
   (void)state;
-  if (!write_file("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "1")) {
+  if (!own_network_enter() ||
+      !own_network_set("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "1")) {
     skip();
   }
   loop l = {.count = 0};

@@ -111,6 +111,37 @@ static void test_without_memory(void **state) {
   assert_int_equal(refused(), 0);
 }
 
+static void four_pending(kad__swarm_config *config, int node) {
+  (void)node;
+  config->max_pending_inbound = 4;
+}
+
+/* Who says nothing gives its place to others, but not at once. */
+static void test_silent_ones_make_way(void **state) {
+  (void)state;
+  kad__id ids[4];
+  kad__id id = 0;
+  char text[64];
+  mesh_fini(&world);
+  mesh_init(&world, 1, four_pending);
+  for (int i = 0; i < 4; i++) {
+    snprintf(text, sizeof(text), "/ip4/10.1.0.%d/tcp/1", i);
+    assert_ok(from(text, &ids[i]));
+    mesh_sleep(&world, KAD_SECOND / 2);
+  }
+  for (int i = 0; i < 4; i++) { /* one is two seconds old, then the next */
+    snprintf(text, sizeof(text), "/ip4/10.2.0.%d/tcp/1", i);
+    assert_ok(from(text, &id));
+    mesh_run(&world);
+    assert_error(KAD_E_LIMIT,
+                 mesh_expect(&world, 0, KAD__SWARM_INBOUND_FAILED)->error);
+    assert_error(KAD_E_LIMIT, from("/ip4/10.3.0.1/tcp/1", &id));
+    check();
+    mesh_sleep(&world, KAD_SECOND / 2);
+  }
+  assert_int_equal(kad__swarm_counters_get(swarm())->refused_pending, 8);
+}
+
 static void one_per_peer(kad__swarm_config *config, int node) {
   config->max_connections_per_peer = node == 0 ? 1 : 8;
 }
@@ -270,6 +301,7 @@ int main(void) {
       TEST(test_group),
       TEST(test_refused_takes_nothing),
       TEST(test_without_memory),
+      TEST(test_silent_ones_make_way),
       TEST(test_refused_are_told),
       TEST(test_lost_connections_make_way),
       TEST(test_live_connections_stay),
