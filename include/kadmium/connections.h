@@ -142,6 +142,9 @@ typedef struct kad_swarm_counters {
   uint64_t refused_rate;    /**< connections: too many of late from there */
   uint64_t starved_streams; /**< reset, 0x1002: no memory for what arrived */
   uint64_t overrun_connections; /**< closed, 0x1001: the same, beyond streams */
+  uint64_t refused_descriptors; /**< connections: the last are not for others */
+  uint64_t failed_accepts; /**< the system was out of something; who waits is
+                              taken later */
 } kad_swarm_counters;
 
 KAD_API void kad_node_swarm_counters(const kad_node *node,

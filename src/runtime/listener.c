@@ -68,8 +68,10 @@ static bool accept_next(listener *l, size_t *failed) {
   kad__sockaddr from;
   socklen_t len = sizeof(from);
   int fd = accept4(l->fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  kad__swarm *swarm = kad__node_swarm(l->world->node);
   if (fd >= 0 && is_of_reserve(fd)) {
     close(fd); /* told at once, where it would wait for nothing */
+    kad__swarm_not_accepted(swarm, false);
     return true;
   }
   if (fd >= 0) {
@@ -79,7 +81,9 @@ static bool accept_next(listener *l, size_t *failed) {
   if (errno == EAGAIN || errno == EWOULDBLOCK) {
     return false;
   }
-  if (is_gone(errno) && ++*failed < ROUND) {
+  bool gone = is_gone(errno);
+  kad__swarm_not_accepted(swarm, true);
+  if (gone && ++*failed < ROUND) {
     return true;
   }
   rest(l);

@@ -290,6 +290,10 @@ kad__protocol_names kad__swarm_protocols(const kad__swarm *s) {
                                .user = s};
 }
 
+void kad__swarm_not_accepted(kad__swarm *s, bool waits) {
+  ++*(waits ? &s->counters.failed_accepts : &s->counters.refused_descriptors);
+}
+
 const kad_swarm_counters *kad__swarm_counters_get(const kad__swarm *s) {
   return &s->counters;
 }

@@ -355,6 +355,9 @@ void kad__swarm_listen_failed(kad__swarm *s, kad__id listener, int error);
  * KAD_E_NO_MEMORY: close it. */
 int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
                         kad_bytes remote, kad_bytes local, kad_time now);
+/* Somebody came and the world could not take it: it waits, or was hung up on
+ * for want of descriptors. */
+void kad__swarm_not_accepted(kad__swarm *s, bool waits);
 void kad__swarm_dialed(kad__swarm *s, kad__id connection, kad_bytes local,
                        kad_time now);
 void kad__swarm_dial_failed(kad__swarm *s, kad__id connection, int error,

@@ -83,6 +83,9 @@ static void accept_fails(int error, size_t most) {
          (double)cpu / 1e6);
   assert_true(calls >= 2); /* and again after a rest */
   assert_true(calls <= rounds * most);
+  kad_swarm_counters counters;
+  kad_node_swarm_counters(node, &counters);
+  assert_true(counters.failed_accepts >= calls);
   assert_true(cpu < DROUGHT / 4);
   check_ping(&l, honest, node);
   syscall_fail(SYSCALL_ACCEPT, 0);
@@ -241,6 +244,11 @@ static void test_join_without_resources(void **state) {
 #define DESCRIPTORS 64
 #define FLOOD 100
 
+typedef struct poor_answer {
+  int error;
+  uint64_t refused;
+} poor_answer;
+
 /* A node in a process of its own, with few descriptors. It tells its port, and
  * for each address that it is given how it was to connect there. */
 static void be_poor(int in, int out) {
@@ -270,7 +278,10 @@ static void be_poor(int in, int out) {
     r.address = kad__bytes(address, len < 0 ? 0 : (size_t)len);
     loop_result result;
     loop_run(&l, node, &r, &result);
-    if (write(out, &result.end.error, sizeof(int)) != sizeof(int)) {
+    kad_swarm_counters counters;
+    kad_node_swarm_counters(node, &counters);
+    poor_answer answer = {result.end.error, counters.refused_descriptors};
+    if (write(out, &answer, sizeof(answer)) != sizeof(answer)) {
       _exit(1);
     }
   }
@@ -298,17 +309,17 @@ static bool one_is_refused(const int *fds, size_t count) {
   return false;
 }
 
-static int ask_poor(loop *l, int in, int out, const char *address) {
+static poor_answer ask_poor(loop *l, int in, int out, const char *address) {
   char text[KAD_MULTIADDR_TEXT_MAX] = "";
-  int error = 0;
+  poor_answer answer = {0};
   snprintf(text, sizeof(text), "%s", address);
   assert_int_equal(write(out, text, sizeof(text)), sizeof(text));
   kad_time until = loop_now() + LOOP_LIMIT;
-  while (read(in, &error, sizeof(error)) != sizeof(error)) {
+  while (read(in, &answer, sizeof(answer)) != sizeof(answer)) {
     assert_true(loop_now() < until);
     turn_for(l, 10 * KAD_MILLISECOND);
   }
-  return error;
+  return answer;
 }
 
 /* Whoever comes, some descriptors are left to dial, and to look up names. */
@@ -339,10 +350,11 @@ static void test_descriptors_are_left(void **state) {
   bool refused = one_is_refused(fds, FLOOD);
   char text[KAD_MULTIADDR_TEXT_MAX];
   kad_node *other = loop_join(&l, NULL);
-  int by_address = ask_poor(&l, back[0], there[1], loop_address(other, text));
+  poor_answer by_address =
+      ask_poor(&l, back[0], there[1], loop_address(other, text));
   kad_node *named = loop_join(&l, NULL);
   snprintf(text, sizeof(text), "/dns4/localhost/tcp/%u", loop_port(named));
-  int by_name = ask_poor(&l, back[0], there[1], text);
+  poor_answer by_name = ask_poor(&l, back[0], there[1], text);
   kill(child, SIGKILL);
   assert_int_equal(waitpid(child, NULL, 0), child);
   for (size_t i = 0; i < FLOOD; i++) {
@@ -351,9 +363,10 @@ static void test_descriptors_are_left(void **state) {
   close(there[1]);
   close(back[0]);
   loop_close(&l);
-  assert_ok(by_address);
-  assert_ok(by_name);
+  assert_ok(by_address.error);
+  assert_ok(by_name.error);
   assert_true(refused);
+  assert_in_range(by_name.refused, FLOOD - DESCRIPTORS, FLOOD);
 }
 
 /* ---- in a network of our own --------------------------------------------- */
