@@ -33,13 +33,14 @@ static bool through_the_box(void *user, const kad_peer_id *peer,
          kad__load16(part.value.data) == p->box.port;
 }
 
-static void open_pair(pair *p) {
+static void open_secured_pair(pair *p, kad_security security) {
   char text[KAD_MULTIADDR_TEXT_MAX];
   char id[KAD_PEER_ID_TEXT_MAX];
   memset(p, 0, sizeof(*p));
   p->server = loop_join(&p->net, NULL);
   relay_open(&p->box, &p->net, loop_port(p->server));
   kad_node_options options = loop_options();
+  options.security[0] = (uint8_t)security;
   options.listen_count = 0;
   options.mode = KAD_MODE_CLIENT;
   kad_gater gater = {.user = p, .dial_address = through_the_box};
@@ -50,6 +51,10 @@ static void open_pair(pair *p) {
   int len = kad_multiaddr_parse(p->address, sizeof(p->address), text);
   assert_ok(len);
   p->address_len = (size_t)len;
+}
+
+static void open_pair(pair *p) {
+  open_secured_pair(p, KAD_SECURITY_NOISE);
 }
 
 static void close_pair(pair *p) {
@@ -209,35 +214,40 @@ static bool fails_once(pair *p, relay_plan plan) {
   return early;
 }
 
-static void at_each_byte(relay_side from, bool damage) {
+static void at_bytes(kad_security security, size_t step, relay_side from,
+                     bool damage) {
   pair p;
-  open_pair(&p);
+  open_secured_pair(&p, security);
   size_t all = measure(&p, from);
   size_t files = open_files();
   size_t early = 0;
   assert_true(all > 300);
-  for (size_t at = 0; at < all; at++) {
+  for (size_t at = 0; at < all; at += step) {
     relay_plan plan = RELAY_PLAIN;
     plan.from = from;
     *(damage ? &plan.damaged_at : &plan.reset_at) = at;
     early += fails_once(&p, plan);
   }
   printf("%zu bytes, at %zu of them no connection came to be\n", all, early);
-  assert_true(early > 200);
+  assert_true(early > 200 / step);
   assert_int_equal(open_files(), files);
   close_pair(&p);
 }
 
 static void test_reset_at_each_byte(void **state) {
   (void)state;
-  at_each_byte(RELAY_DIALER, false);
-  at_each_byte(RELAY_LISTENER, false);
+  at_bytes(KAD_SECURITY_NOISE, 1, RELAY_DIALER, false);
+  at_bytes(KAD_SECURITY_NOISE, 1, RELAY_LISTENER, false);
+  at_bytes(KAD_SECURITY_TLS, 7, RELAY_DIALER, false);
+  at_bytes(KAD_SECURITY_TLS, 7, RELAY_LISTENER, false);
 }
 
 static void test_damage_at_each_byte(void **state) {
   (void)state;
-  at_each_byte(RELAY_DIALER, true);
-  at_each_byte(RELAY_LISTENER, true);
+  at_bytes(KAD_SECURITY_NOISE, 1, RELAY_DIALER, true);
+  at_bytes(KAD_SECURITY_NOISE, 1, RELAY_LISTENER, true);
+  at_bytes(KAD_SECURITY_TLS, 7, RELAY_DIALER, true);
+  at_bytes(KAD_SECURITY_TLS, 7, RELAY_LISTENER, true);
 }
 
 /* Why a node says that its connection has ended; 0 as long as it has not. */
