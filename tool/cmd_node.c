@@ -164,6 +164,22 @@ static void wait_for_work(daemon_state *d) {
   }
 }
 
+/* Our peers hear that we go; whoever reads our output knows. */
+static void leave(daemon_state *d) {
+  kad_event event;
+  kad_node_close(d->node);
+  while (!kad_node_is_closed(d->node) && !tool_interrupted_again()) {
+    struct pollfd fd = {.fd = kad_node_fd(d->node), .events = POLLIN};
+    while (kad_node_poll(d->node, &event)) {
+      if (event.request != 0 && d->control != NULL) {
+        tool_control_event(d->control, &event);
+      }
+    }
+    tool_wait(&fd, 1, kad_node_timeout(d->node));
+    kad_node_drive(d->node);
+  }
+}
+
 static int run(daemon_state *d) {
   while (!tool_interrupted()) {
     kad_node_drive(d->node);
@@ -180,6 +196,7 @@ static int run(daemon_state *d) {
   }
   keep_state(d, true);
   tool_note(&d->out, "kadmium node: leaving");
+  leave(d);
   return TOOL_OK;
 }
 

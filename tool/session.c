@@ -14,12 +14,12 @@
 
 /* ---- signals ------------------------------------------------------------- */
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interruptions;
 static sigset_t waiting_mask;
 
 static void on_signal(int number) {
   (void)number;
-  interrupted = 1;
+  interruptions = interruptions < 2 ? interruptions + 1 : 2;
 }
 
 /* Signals arrive only inside tool_wait, so none falls between a look at the
@@ -38,7 +38,11 @@ void tool_catch_signals(void) {
 }
 
 bool tool_interrupted(void) {
-  return interrupted != 0;
+  return interruptions != 0;
+}
+
+bool tool_interrupted_again(void) {
+  return interruptions > 1;
 }
 
 int tool_wait(struct pollfd *fds, size_t count, int timeout_ms) {

@@ -62,6 +62,8 @@ bool tool_load_identity(kad_key_pair **out, const tool_options *options,
  * then. */
 void tool_catch_signals(void);
 bool tool_interrupted(void);
+/* By a second signal: whoever sent it is in a hurry. */
+bool tool_interrupted_again(void);
 /* poll(2) that a caught signal ends, also one that came just before. */
 struct pollfd;
 int tool_wait(struct pollfd *fds, size_t count, int timeout_ms);

@@ -213,6 +213,17 @@ static inline kad_node_options kad_node_options_init(void) {
  */
 KAD_API int kad_node_new(kad_node **out, const kad_node_options *options);
 
+/**
+ * Begins to end the node in good order, which may take some turns: requests end
+ * with KAD_E_CANCELLED, listeners close, dials are given up, streams die, and
+ * every connection is closed, whose peer is told (code 0x1006). All of it is
+ * reported as ever, KAD_EVENT_CLOSED last, a second later at most. What would
+ * begin something is KAD_E_CLOSED from now on. Then kad_node_free.
+ */
+KAD_API void kad_node_close(kad_node *node);
+/** Has that come to its end? */
+KAD_API bool kad_node_is_closed(const kad_node *node);
+
 /** Closes all connections at once and frees; takes NULL. */
 KAD_API void kad_node_free(kad_node *node);
 

@@ -195,7 +195,8 @@ typedef enum kad_event_type {
                                 */
   KAD_EVENT_STREAM_BEGUN, /**< peer, connection, stream_id, protocol, inbound:
                              the protocol is agreed */
-  KAD_EVENT_STREAM_OVER   /**< the same: its user has let go of it */
+  KAD_EVENT_STREAM_OVER,  /**< the same: its user has let go of it */
+  KAD_EVENT_CLOSED        /**< the node has ended, see kad_node_close */
 } kad_event_type;
 
 /** A stream of your own protocol, see stream.h. */

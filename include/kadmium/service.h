@@ -32,8 +32,9 @@ KAD_API int kad_service_start(kad_service **out,
                               const kad_node_options *options,
                               kad_service_callback observer, void *user);
 
-/** Ends the node and the thread, and frees; takes NULL. Requests that run get
- * their KAD_EVENT_END with KAD_E_CANCELLED first. */
+/** Ends the node in good order (see kad_node_close) and the thread, and frees;
+ * takes NULL. Requests that run get their KAD_EVENT_END with KAD_E_CANCELLED
+ * first, and the observer hears of everything that ends. */
 KAD_API void kad_service_stop(kad_service *service);
 
 /** Our PeerId, borrowed. */

@@ -192,7 +192,7 @@ static void found_members(kad__node *node, kad_time now) {
 
 void kad__join_drive(kad__node *node, kad_time now) {
   kad__join *join = &node->join;
-  if (!node->listeners_known) {
+  if (!node->listeners_known || node->closing) {
     return; /* whom we dial shall hear where we listen */
   }
   if (member_until(node) > now) {
@@ -221,7 +221,7 @@ void kad__join_drive(kad__node *node, kad_time now) {
 
 kad_time kad__join_deadline(const kad__node *node) {
   const kad__join *join = &node->join;
-  if (join->count == 0 || !node->listeners_known) {
+  if (join->count == 0 || !node->listeners_known || node->closing) {
     return KAD_TIME_NEVER;
   }
   if (kad__dht_table_size(node->dht) > 0 && join->rounds == 0 &&

@@ -631,6 +631,7 @@ void kad__node_drive(kad__node *node, kad_time now) {
     kad__join_drive(node, now);
     kad__kad_drive(node->kad, now);
   }
+  kad__node_report_closed(node);
 }
 
 kad_time kad__node_deadline(const kad__node *node) {

@@ -94,6 +94,9 @@ int kad__node_start(kad__node *node, kad_request_id *out,
 int kad__node_start_as(kad__node *node, kad_request_id id,
                        const kad_request *request, kad_time now);
 bool kad__node_cancel(kad__node *node, kad_request_id request, kad_time now);
+/* Begins to end the node: kad_node_close. */
+void kad__node_close(kad__node *node, kad_time now);
+bool kad__node_is_closed(const kad__node *node);
 kad_bytes kad__node_addresses(kad__node *node);
 void kad__node_status(const kad__node *node, kad_node_status *out);
 bool kad__node_next_peer(const kad__node *node, uint64_t *cursor,

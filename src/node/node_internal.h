@@ -107,6 +107,8 @@ struct kad__node {
   bool listeners_known; /* listening has begun, has failed, or was not asked */
   bool report_inbound;
   bool report_swarm;
+  bool closing;  /* kad__node_close was called */
+  bool closed;   /* ... and all of it is done */
   uint8_t *text; /* copies of the configuration's names and addresses */
   kad_bytes protocol;
   kad__validator *validator_list;
@@ -143,6 +145,9 @@ void kad__node_kad_options(kad__kad_config *config, const kad_dht_options *o);
 
 /* What we are, server or client, may have changed, or our addresses have. */
 void kad__node_update_mode(kad__node *node, kad_time now);
+
+/* Tells the owner once all has ended that kad__node_close was to end. */
+void kad__node_report_closed(kad__node *node);
 
 /* Our addresses as others may use them, without /p2p; returns the length. */
 size_t kad__node_own_list(const kad__node *node, uint8_t *out, size_t cap);

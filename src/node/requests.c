@@ -363,6 +363,9 @@ int kad__node_start_as(kad__node *node, kad_request_id id,
   if (!parameters_fit(request) || id <= node->requests.last_id) {
     return KAD_E_INVALID_ARGUMENT;
   }
+  if (node->closing) {
+    return KAD_E_CLOSED;
+  }
   if (node->requests.all.len >= KAD__NODE_REQUESTS_MAX) {
     return KAD_E_LIMIT;
   }

@@ -29,6 +29,15 @@ void kad_node_free(kad_node *node) {
   kad__release(&allocator, node);
 }
 
+void kad_node_close(kad_node *node) {
+  kad__node_close(node->host.node, kad__system_now());
+  kad__host_turn(&node->host);
+}
+
+bool kad_node_is_closed(const kad_node *node) {
+  return kad__node_is_closed(node->host.node);
+}
+
 const kad_peer_id *kad_node_id(const kad_node *node) {
   return kad__node_id(node->host.node);
 }

@@ -162,7 +162,8 @@ static bool run_command(kad_service *s) {
       return true;
     case STOP:
       s->stopping = true;
-      uv_stop(&s->host.world->loop);
+      kad__service_streams_stop(&s->streams);
+      kad__node_close(s->host.node, kad__system_now());
       return true;
   }
   return true;
@@ -220,6 +221,9 @@ static void on_turn(void *user) {
   pthread_mutex_lock(&s->mutex);
   kad__node_status(s->host.node, &s->status);
   pthread_mutex_unlock(&s->mutex);
+  if (kad__node_is_closed(s->host.node) && !deliver_events(s)) {
+    uv_stop(&s->host.world->loop);
+  }
 }
 
 /* Every request that still runs gets its last event. */
@@ -234,13 +238,12 @@ static void cancel_all(kad_service *s) {
   }
   while (run_command(s)) {
   }
-  kad__service_streams_stop(&s->streams);
 }
 
 static void *run(void *user) {
   kad_service *s = user;
   kad__world_turn(s->host.world);
-  if (!s->stopping) {
+  if (!kad__node_is_closed(s->host.node)) {
     uv_run(&s->host.world->loop, UV_RUN_DEFAULT);
   }
   cancel_all(s);

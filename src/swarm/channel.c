@@ -96,6 +96,9 @@ static uint8_t transport_of(const kad__swarm *s, kad__id listener) {
 int kad__swarm_accepted(kad__swarm *s, kad__id *connection, kad__id listener,
                         kad_bytes remote, kad_bytes local, kad_time now) {
   kad__swarm_set_now(s, now);
+  if (s->shut) {
+    return KAD_E_CLOSED;
+  }
   if (!kad__gate_accept(s, local, remote)) {
     return KAD_E_GATED;
   }
@@ -389,7 +392,7 @@ static void leave(kad__channel *c, int error) {
   uint8_t state = c->state;
   c->state = KAD__CHANNEL_CLOSING;
   c->error = error;
-  c->close_by = kad__time_add(s->now, KAD__SWARM_FLUSH_TIMEOUT);
+  c->close_by = kad__channel_flush_until(s);
   s->closing++;
   if (state == KAD__CHANNEL_OPEN) {
     leave_peer(c);

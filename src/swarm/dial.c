@@ -325,6 +325,13 @@ static void fail(kad__dial *d) {
   kad__swarm_tell(d->swarm, &d->event, 1);
 }
 
+void kad__dial_cancel(kad__dial *d) {
+  if (!d->ended) {
+    d->error = KAD_E_CANCELLED;
+    fail(d);
+  }
+}
+
 void kad__dial_progress(kad__dial *d) {
   if (d->ended) {
     return;
@@ -441,6 +448,9 @@ static int get_dial(kad__dial **out, kad__swarm *s, const kad_peer_id *id) {
 int kad__swarm_dial(kad__swarm *s, const kad_peer_id *id, kad_bytes addresses,
                     kad_time now) {
   kad__swarm_set_now(s, now);
+  if (s->shut) {
+    return KAD_E_CLOSED;
+  }
   if (kad__swarm_connected(s, id)) {
     return 1;
   }
@@ -467,6 +477,9 @@ int kad__swarm_dial(kad__swarm *s, const kad_peer_id *id, kad_bytes addresses,
 int kad__swarm_dial_address(kad__swarm *s, kad__id *dial, kad_bytes address,
                             kad_time now) {
   kad__swarm_set_now(s, now);
+  if (s->shut) {
+    return KAD_E_CLOSED;
+  }
   kad__address_info info;
   kad__address_read(&info, address);
   kad_peer_id id;

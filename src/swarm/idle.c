@@ -47,6 +47,11 @@ void kad__channel_arm(kad__channel *c) {
   }
 }
 
+kad_time kad__channel_flush_until(const kad__swarm *s) {
+  return kad__time_add(s->now, s->shut ? KAD__SWARM_LAST_FLUSH_TIMEOUT
+                                       : KAD__SWARM_FLUSH_TIMEOUT);
+}
+
 /* Puts the timer where it belongs after it rang, and never where it would ring
  * again at once. */
 static void rearm(kad__channel *c, kad_time now) {

@@ -42,6 +42,9 @@ void kad__listener_reap(kad__listener *l) {
 }
 
 int kad__swarm_listen(kad__swarm *s, kad_bytes address) {
+  if (s->shut) {
+    return KAD_E_CLOSED;
+  }
   kad__address_info info;
   kad__address_read(&info, address);
   if (info.kind == KAD__ADDRESS_BAD) {
@@ -108,13 +111,19 @@ static bool is_named(const kad__listener *l, kad_bytes address) {
                        kad__addresses_have(bound_of(l), address));
 }
 
+void kad__listener_end(kad__listener *l) {
+  if (!l->ended) {
+    l->ended = true;
+    kad__swarm_tell(l->swarm, &l->event, 1);
+    kad__swarm_ask(l->swarm, &l->action, 1);
+  }
+}
+
 bool kad__swarm_unlisten(kad__swarm *s, kad_bytes address) {
   KAD__LIST_EACH(node, &s->listeners) {
     kad__listener *l = KAD__CONTAINER(node, kad__listener, in_swarm);
     if (is_named(l, address)) {
-      l->ended = true;
-      kad__swarm_tell(s, &l->event, 1);
-      kad__swarm_ask(s, &l->action, 1);
+      kad__listener_end(l);
       return true;
     }
   }

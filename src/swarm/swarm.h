@@ -166,6 +166,12 @@ void kad__swarm_disconnect_peer(kad__swarm *s, const kad_peer_id *peer,
  * it is not protected. */
 void kad__swarm_protect(kad__swarm *s, const kad_peer_id *peer, bool on);
 
+/* Ends all there is: listeners, dials (KAD_E_CANCELLED), connections, whose
+ * peers are told that we shut down. Nothing new is taken on from now on. */
+void kad__swarm_shut(kad__swarm *s, kad_time now);
+/* ... and that is done: every channel is closed, all events were polled. */
+bool kad__swarm_is_shut(const kad__swarm *s);
+
 kad__peerstore *kad__swarm_peerstore(kad__swarm *s);
 /* What peers are worth. */
 kad__values *kad__swarm_values(kad__swarm *s);

@@ -27,6 +27,7 @@
 /* Names ever handled; their memory stays, since streams borrow it. */
 #define KAD__SWARM_NAMES_MAX 128
 #define KAD__SWARM_FLUSH_TIMEOUT (5 * KAD_SECOND)
+#define KAD__SWARM_LAST_FLUSH_TIMEOUT KAD_SECOND /* when all is shut */
 #define KAD__SWARM_PRIVATE_DIAL_TIMEOUT (5 * KAD_SECOND)
 /* For how long an inbound upgrade is left alone when others want its place. */
 #define KAD__SWARM_PENDING_PATIENCE (2 * KAD_SECOND)
@@ -338,6 +339,7 @@ struct kad__swarm {
   kad__source *lent_action;
   kad__buffer scratch;  /* answers of negotiations, on their way to yamux */
   uint64_t last_stream; /* the id of the newest */
+  bool shut;            /* for good */
   uint32_t established;
   uint32_t established_inbound;
   uint32_t closing;
@@ -550,6 +552,8 @@ void kad__channel_tick(kad__channel *c, kad_time now);
 
 /* When the channel has been idle for too long; KAD_TIME_NEVER. */
 kad_time kad__channel_idle_at(const kad__channel *c);
+/* Until when the last bytes of a channel that closes now are sent. */
+kad_time kad__channel_flush_until(const kad__swarm *s);
 /* Makes the timer ring no later than the channel needs. */
 void kad__channel_arm(kad__channel *c);
 
@@ -571,6 +575,8 @@ void kad__dial_answered(kad__dial *d, kad__channel *c);
 void kad__dial_next_turn(kad__swarm *s);
 void kad__dial_tick(kad__dial *d);
 void kad__dial_free(kad__dial *d);
+/* Ends it with KAD_E_CANCELLED; whoever waits is told. */
+void kad__dial_cancel(kad__dial *d);
 /* The peer that a candidate must prove to be; false: anyone. */
 bool kad__dial_expected(const kad__dial *d, const kad__candidate *candidate,
                         kad_peer_id *out);
@@ -597,6 +603,8 @@ void kad__resolution_free(kad__resolution *r);
 bool kad__listener_next(kad__listener *l, kad__swarm_event *out);
 void kad__listener_reap(kad__listener *l);
 void kad__listener_free(kad__listener *l);
+/* Stops to listen, unless it has ended already; LISTEN_CLOSED follows. */
+void kad__listener_end(kad__listener *l);
 /* Is `transport` one of our own bound addresses? */
 bool kad__swarm_listens_on(const kad__swarm *s, kad_bytes transport);
 

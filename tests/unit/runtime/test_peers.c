@@ -63,6 +63,29 @@ static void test_a_peer_that_is_connected(void **state) {
   loop_close(&l);
 }
 
+/* A node that closes says so, and its port is free before it is. */
+static void test_closing(void **state) {
+  (void)state;
+  loop l = {.count = 0};
+  kad_node *first = loop_join(&l, NULL);
+  kad_node *second = loop_join(&l, first);
+  char address[KAD_MULTIADDR_TEXT_MAX];
+  char *end = strstr(loop_address(first, address), "/p2p/");
+  *end = '\0';
+  (void)loop_await(&l, first, KAD_EVENT_IDENTIFIED, 0);
+  assert_false(kad_node_is_closed(first));
+  kad_node_close(first);
+  (void)loop_await(&l, first, KAD_EVENT_LISTEN_CLOSED, 0);
+  (void)loop_await(&l, first, KAD_EVENT_CLOSED, 0);
+  assert_true(kad_node_is_closed(first));
+  kad_event event = loop_await(&l, second, KAD_EVENT_DISCONNECTED, 0);
+  assert_int_equal(event.code, KAD_CONNECTION_CODE_SHUTDOWN);
+  assert_ok(kad_node_listen(second, address));
+  (void)loop_await(&l, second, KAD_EVENT_LISTENING, 0);
+  assert_error(KAD_E_CLOSED, kad_node_listen(first, address));
+  loop_close(&l);
+}
+
 /* The text of `format` names what it must, and every buffer that is too short
  * is refused. */
 static void test_as_text(void **state) {
@@ -169,6 +192,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_peer_that_is_connected),
       cmocka_unit_test(test_as_text),
+      cmocka_unit_test(test_closing),
       cmocka_unit_test(test_what_the_owner_says),
       cmocka_unit_test(test_a_signed_record),
       cmocka_unit_test(test_options),

@@ -150,7 +150,7 @@ static void test_stopping(void **state) {
   kad_service_stop(p.services[1]);
   p.services[1] = NULL;
   assert_int_equal(p.ports[1].closes, 1);
-  run_until(&p.gone, 1);
+  run_until(&p.gone, 2);
   assert_int_equal(connections(0), 0);
 }
 
