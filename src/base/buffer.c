@@ -40,14 +40,32 @@ static int grow(kad__buffer *b, const kad_allocator *allocator, size_t cap) {
   return 0;
 }
 
+/* Behind what is used there is room for `len` more, or before it. */
+static bool fits(const kad__buffer *b, size_t len) {
+  return b->data != NULL && len <= (size_t)b->cap - b->end;
+}
+
+static bool fits_moved(const kad__buffer *b, size_t len) {
+  size_t used = kad__buffer_len(b);
+  return b->data != NULL && b->begin >= used && used + len <= b->cap;
+}
+
+size_t kad__buffer_growth(const kad__buffer *b, size_t len) {
+  size_t used = kad__buffer_len(b);
+  if (fits(b, len) || fits_moved(b, len)) {
+    return 0;
+  }
+  return len > BUFFER_MAX - used ? len : grown_cap(b->cap, used + len) - b->cap;
+}
+
 int kad__buffer_reserve(kad__buffer *b, const kad_allocator *allocator,
                         uint8_t **tail, size_t len) {
   size_t used = kad__buffer_len(b);
   if (len > BUFFER_MAX - used) {
     return KAD_E_LIMIT;
   }
-  if (b->data == NULL || len > (size_t)b->cap - b->end) {
-    if (b->data != NULL && b->begin >= used && used + len <= b->cap) {
+  if (!fits(b, len)) {
+    if (fits_moved(b, len)) {
       memcpy(b->data, b->data + b->begin, used);
       b->begin = 0;
       b->end = (uint32_t)used;

@@ -29,6 +29,9 @@ void kad__buffer_fini(kad__buffer *b, const kad_allocator *allocator);
  * KAD_E_LIMIT, when it would exceed 1 GiB. */
 int kad__buffer_reserve(kad__buffer *b, const kad_allocator *allocator,
                         uint8_t **tail, size_t len);
+/* Bytes of memory that kad__buffer_reserve would add for `len` bytes more; if
+ * it refuses so many, at least `len`. */
+size_t kad__buffer_growth(const kad__buffer *b, size_t len);
 /* Says that `len` bytes were written at the tail. */
 void kad__buffer_commit(kad__buffer *b, size_t len);
 /* Appends a copy; errors as kad__buffer_reserve. */

@@ -145,6 +145,8 @@ int kad__yamux_stream_write(kad__yamux_stream *s, kad_bytes bytes);
 /* As above without a copy: space for `len` bytes, then commit what was used. */
 int kad__yamux_stream_reserve(kad__yamux_stream *s, uint8_t **out, size_t len);
 void kad__yamux_stream_commit(kad__yamux_stream *s, size_t len);
+/* Bytes of memory that queueing `len` bytes more would take. */
+size_t kad__yamux_stream_growth(const kad__yamux_stream *s, size_t len);
 /* Bytes queued and not yet pulled as output. */
 size_t kad__yamux_stream_unsent(const kad__yamux_stream *s);
 

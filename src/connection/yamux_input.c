@@ -57,8 +57,8 @@ static int on_syn(kad__yamux *y, const kad__yamux_frame *f) {
   if (y->closing) {
     return refuse(y, f->id, KAD__STREAM_SHUTDOWN);
   }
-  bool full = y->inbound >= y->config.max_inbound_streams &&
-              !kad__yamux_evict(y, true);
+  bool full =
+      y->inbound >= y->config.max_inbound_streams && !kad__yamux_evict(y, true);
   if (full || y->room.streams == 0) {
     return refuse(y, f->id, KAD__STREAM_RESOURCE_LIMIT);
   }
@@ -278,18 +278,18 @@ static void store(kad__yamux_stream *s, kad_bytes bytes) {
   kad__yamux *y = s->session;
   uint8_t *tail = NULL;
   size_t room = s->inbound ? y->room.bytes_in : y->room.bytes_out;
-  if (bytes.len > y->config.receive_max - y->unread || bytes.len > room) {
+  size_t growth = kad__yamux_buffer_growth(y, &s->in, bytes.len);
+  if (bytes.len > y->config.receive_max - y->unread || growth > room) {
     starve(s, KAD_E_LIMIT);
     return;
   }
-  size_t before = y->buffers;
   int result = kad__yamux_buffer_reserve(y, &s->in, &tail, bytes.len);
   if (result < 0) {
     starve(s, result);
     return;
   }
-  take_room(&y->room.bytes_in, y->buffers - before);
-  take_room(&y->room.bytes_out, y->buffers - before);
+  take_room(&y->room.bytes_in, growth);
+  take_room(&y->room.bytes_out, growth);
   memcpy(tail, bytes.data, bytes.len);
   kad__buffer_commit(&s->in, bytes.len);
   y->unread += bytes.len;

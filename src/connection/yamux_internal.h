@@ -190,7 +190,10 @@ void kad__yamux_flushed(kad__yamux_stream *s);
 /* The peer can use the stream's window no more. */
 void kad__yamux_ungrant(kad__yamux_stream *s);
 
-/* Buffer operations that keep session->buffers right. */
+/* Buffer operations that keep session->buffers right. The first tells by how
+ * much the second would raise it. */
+size_t kad__yamux_buffer_growth(const kad__yamux *y, const kad__buffer *b,
+                                size_t len);
 int kad__yamux_buffer_reserve(kad__yamux *y, kad__buffer *b, uint8_t **tail,
                               size_t len);
 void kad__yamux_buffer_consume(kad__yamux *y, kad__buffer *b, size_t len);

@@ -12,9 +12,18 @@
 
 /* ---- buffers ----------------------------------------------------------- */
 
+static bool takes_spare(const kad__yamux *y, const kad__buffer *b, size_t len) {
+  return b->data == NULL && len >= KAD__YAMUX_SPARE_USE && len <= y->spare.cap;
+}
+
+size_t kad__yamux_buffer_growth(const kad__yamux *y, const kad__buffer *b,
+                                size_t len) {
+  return takes_spare(y, b, len) ? 0 : kad__buffer_growth(b, len);
+}
+
 int kad__yamux_buffer_reserve(kad__yamux *y, kad__buffer *b, uint8_t **tail,
                               size_t len) {
-  if (b->data == NULL && len >= KAD__YAMUX_SPARE_USE && len <= y->spare.cap) {
+  if (takes_spare(y, b, len)) {
     *b = y->spare;
     y->spare = (kad__buffer){0};
   }
@@ -284,6 +293,10 @@ int kad__yamux_stream_write(kad__yamux_stream *s, kad_bytes bytes) {
   memcpy(tail, bytes.data, bytes.len);
   kad__yamux_stream_commit(s, bytes.len);
   return 0;
+}
+
+size_t kad__yamux_stream_growth(const kad__yamux_stream *s, size_t len) {
+  return kad__yamux_buffer_growth(s->session, &s->out, len);
 }
 
 size_t kad__yamux_stream_unsent(const kad__yamux_stream *s) {

@@ -144,18 +144,23 @@ int kad__account_may_hold(const kad__channel *c, bool inbound, size_t len) {
   return room ? 0 : KAD_E_LIMIT;
 }
 
-static inline bool takes(const kad__account *a, bool inbound) {
-  return inbound ? a->used.inbound < a->max->inbound
-                 : a->used.outbound < a->max->outbound;
+static inline bool takes(const kad__account *a, size_t most, bool inbound) {
+  bool full = inbound ? a->used.inbound >= a->max->inbound
+                      : a->used.outbound >= a->max->outbound;
+  return !full && holds(a, most, STREAM_ROOM);
 }
 
 int kad__account_may_open(const kad__channel *c, bool inbound) {
-  bool room = takes(&c->swarm->account, inbound) &&
-              (c->holder == NULL || takes(&c->holder->account, inbound));
-  for (const kad__origin *o = c->origin; room && o != NULL; o = o->group) {
-    room = takes(&o->account, inbound);
+  const kad__account *a = &c->swarm->account;
+  bool room = takes(a, bytes_of_all(a, inbound), inbound);
+  if (room && c->holder != NULL) {
+    a = &c->holder->account;
+    room = takes(a, a->max->bytes, inbound);
   }
-  return room ? kad__account_may_hold(c, inbound, STREAM_ROOM) : KAD_E_LIMIT;
+  for (const kad__origin *o = c->origin; room && o != NULL; o = o->group) {
+    room = takes(&o->account, o->account.max->bytes, inbound);
+  }
+  return room ? 0 : KAD_E_LIMIT;
 }
 
 void kad__account_admit(kad__channel *c) {

@@ -295,21 +295,6 @@ static bool is_running(const kad__channel *c) {
   return c->state == KAD__CHANNEL_OPEN || c->state == KAD__CHANNEL_UPGRADING;
 }
 
-/* What could not be refused in parts is refused as a whole. */
-static void charge(kad__channel *c) {
-  size_t before = c->charged;
-  kad__account_charge(c);
-  if (c->charged <= before || !kad__account_overrun(c)) {
-    return;
-  }
-  c->swarm->counters.overrun_connections++;
-  if (c->state == KAD__CHANNEL_OPEN) {
-    kad__yamux_close(kad__connection_yamux(c->connection),
-                     KAD_CONNECTION_CODE_LIMIT);
-  }
-  kad__channel_drop(c, KAD_E_LIMIT);
-}
-
 void kad__channel_pump(kad__channel *c) {
   if (c->state == KAD__CHANNEL_UPGRADING && !kad__gate_secured(c)) {
     kad__channel_drop(c, KAD_E_GATED);
@@ -323,15 +308,23 @@ void kad__channel_pump(kad__channel *c) {
     poll_streams(c);
     kad__account_refusals(c);
   }
-  if (is_running(c)) {
-    charge(c);
-  }
   if (!is_running(c)) {
     return;
   }
+  kad__account_charge(c);
   follow_congestion(c);
   kad__channel_touch(c);
   kad__channel_arm(c);
+}
+
+/* What could not be refused in parts is refused as a whole. */
+static void refuse_rest(kad__channel *c) {
+  c->swarm->counters.overrun_connections++;
+  if (c->state == KAD__CHANNEL_OPEN) {
+    kad__yamux_close(kad__connection_yamux(c->connection),
+                     KAD_CONNECTION_CODE_LIMIT);
+  }
+  kad__channel_drop(c, KAD_E_LIMIT);
 }
 
 void kad__swarm_input(kad__swarm *s, kad__id connection, uint8_t *in,
@@ -342,13 +335,18 @@ void kad__swarm_input(kad__swarm *s, kad__id connection, uint8_t *in,
     return;
   }
   kad__channel_count(c, len, 0);
+  kad__account_charge(c);
   kad__account_admit(c);
+  size_t before = c->charged;
   int result = kad__connection_input(c->connection, in, len, s->now);
   if (result < 0) {
     kad__channel_drop(c, result);
     return;
   }
   kad__channel_pump(c);
+  if (is_running(c) && c->charged > before && kad__account_overrun(c)) {
+    refuse_rest(c);
+  }
 }
 
 kad__id kad__swarm_next_output(kad__swarm *s) {

@@ -307,10 +307,15 @@ static int may_write(const kad__stream *stream, size_t len) {
   if (stream->close_held) {
     return KAD_E_STATE;
   }
-  bool full =
-      is_holding(stream) && len > HELD_MAX - kad__buffer_len(&stream->held);
-  return full ? KAD_E_LIMIT
-              : kad__account_may_hold(stream->channel, stream->inbound, len);
+  bool holding = is_holding(stream);
+  if (holding && len > HELD_MAX - kad__buffer_len(&stream->held)) {
+    return KAD_E_LIMIT;
+  }
+  size_t growth = holding ? kad__buffer_growth(&stream->held, len)
+                          : kad__yamux_stream_growth(stream->inner, len);
+  return growth == 0
+             ? 0
+             : kad__account_may_hold(stream->channel, stream->inbound, growth);
 }
 
 static int hold(kad__stream *stream, kad_bytes bytes) {

@@ -197,7 +197,10 @@ static void buffer_is_a_queue(void **state) {
       chunk[j] = stream_byte(written + j);
     }
     maybe_fail(&t);
+    size_t cap = b.cap;
+    size_t growth = kad__buffer_growth(&b, len);
     if (kad__buffer_append(&b, &t.allocator, kad__bytes(chunk, len)) == 0) {
+      assert_int_equal(b.cap - cap, len == 0 ? 0 : growth);
       written += len;
     }
     size_t drop = below(kad__buffer_len(&b) + 1);
