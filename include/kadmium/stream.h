@@ -23,8 +23,9 @@
  * when it has died meanwhile. What you do not read is not taken from the peer
  * beyond a window of 256 KiB to 1 MiB, and what the peer does not read is not
  * taken from you: neither side needs more memory than that. Over all streams
- * the limits of kad_node_options hold: one on which more arrives than they leave
- * room for is reset, with KAD_E_LIMIT here and KAD_STREAM_CODE_LIMIT there.
+ * the limits of kad_node_options hold: one on which more arrives than they
+ * leave room for is reset, with KAD_E_LIMIT here and KAD_STREAM_CODE_LIMIT
+ * there.
  *
  * What is written goes out when the node is driven, for which kad_node_timeout
  * asks; kad_node_free resets and frees all streams.

@@ -115,10 +115,10 @@ static void open_link(mesh *m, int from, kad__id id, kad_bytes address) {
   }
   char text[64];
   static int port = 1024;
-  snprintf(text, sizeof(text),
-           m->one_group ? "/ip6/2001:db8:0:%d::1/tcp/%d"
-                        : "/ip4/10.0.0.%d/tcp/%d",
-           from + 1, port++);
+  snprintf(
+      text, sizeof(text),
+      m->one_group ? "/ip6/2001:db8:0:%d::1/tcp/%d" : "/ip4/10.0.0.%d/tcp/%d",
+      from + 1, port++);
   kad_bytes local = mesh_address(text);
   kad__id other = 0;
   if (kad__swarm_accepted(m->nodes[to].swarm, &other, 1, local, address,
