@@ -22,8 +22,8 @@ typedef struct rig {
   size_t failed_len;
   kad_request_id request;
   kad_time timeout; /* of requests; 0: as usual */
-  size_t received; /* by the client, of one stream */
-  bool wrong;      /* something else than was sent */
+  size_t received;  /* by the client, of one stream */
+  bool wrong;       /* something else than was sent */
 } rig;
 
 extern rig r;
