@@ -431,6 +431,9 @@ static void opened(kad_stream *s, kad_time now) {
     /* Behind CONNECTED, even if something older has not been told yet. */
     kad__list_unlink(&s->event.link);
     kad__node_stream_tell(s, KAD__TELL_OPENED);
+    if (kad__stream_unsent(s->inner) == 0) {
+      kad__node_stream_room(s); /* the swarm told nobody before */
+    }
   }
   retry(node, &peer, now);
 }

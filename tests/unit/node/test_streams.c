@@ -509,6 +509,26 @@ static void test_a_thousand_at_once(void **state) {
   }
 }
 
+/* All that fits is sent before the protocol is agreed: there is room then. */
+static void test_room_once_open(void **state) {
+  (void)state;
+  static uint8_t bytes[KAD_STREAM_UNSENT_MAX];
+  static const char *const names[] = {ECHO};
+  kad_stream_options options = KAD_STREAM_OPTIONS_INIT;
+  kad_stream *stream = NULL;
+  options.protocols = names;
+  options.protocol_count = 1;
+  assert_ok(kad__node_stream_open(
+      node(1), &stream, kad__simulator_id(net.sim, 0), &options, now()));
+  int taken = kad_stream_write(stream, bytes, sizeof(bytes));
+  assert_in_range(taken, 1, sizeof(bytes) - 1);
+  kad__simulator_touch(net.sim, 1);
+  kad_event event = network_await(&net, 1, KAD_EVENT_STREAM_WRITABLE, LIMIT);
+  assert_ptr_equal(event.stream, stream);
+  assert_int_equal(kad_stream_unsent(stream), 0);
+  kad_stream_close(stream);
+}
+
 static void test_closed_sides(void **state) {
   (void)state;
   uint8_t byte;
@@ -710,6 +730,7 @@ int main(void) {
       TEST(test_back_pressure),
       TEST(test_a_full_session),
       TEST(test_a_thousand_at_once),
+      TEST(test_room_once_open),
       TEST(test_closed_sides),
       TEST(test_reset),
       cmocka_unit_test(test_its_end_is_the_last),
