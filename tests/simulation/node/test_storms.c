@@ -520,10 +520,14 @@ static void hang_up(gale *w) {
   }
 }
 
+/* Longer than anything waits for anybody: a dead link for an answer, a stream
+ * that nobody reads for a minute. */
+#define PATIENCE (100 * KAD_SECOND)
+
 static void end(gale *w) {
   calm(w);
   drain(w);
-  pass(w, KAD_MINUTE);
+  pass(w, PATIENCE);
   for (int i = 0; i < w->nodes; i++) {
     if (w->owners[i].alive) {
       check_arrived(&w->owners[i]);
