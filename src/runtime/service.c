@@ -238,6 +238,7 @@ static void cancel_all(kad_service *s) {
   }
   while (run_command(s)) {
   }
+  kad__service_streams_stop(&s->streams); /* who came since the first time */
 }
 
 static void *run(void *user) {

@@ -135,8 +135,10 @@ static void drop_inner(kad_service_stream *s, uint32_t code, bool reset) {
 static void start(kad_service_stream *s) {
   const kad_stream_options *options = s->opening;
   s->opening = NULL;
-  int error = kad__node_stream_open(s->owner->node, &s->inner, &s->info.peer,
-                                    options, kad__system_now());
+  int error = s->owner->stopped ? KAD_E_CANCELLED
+                                : kad__node_stream_open(
+                                      s->owner->node, &s->inner, &s->info.peer,
+                                      options, kad__system_now());
   if (error < 0) {
     die(s, error);
     return;
@@ -281,7 +283,7 @@ bool kad__service_streams_run(kad__service_streams *all) {
 
 static void offer(kad__service_streams *all, kad_stream *inner) {
   pthread_mutex_lock(&all->mutex);
-  bool full = all->backlog_len >= KAD_SERVICE_BACKLOG;
+  bool full = all->stopped || all->backlog_len >= KAD_SERVICE_BACKLOG;
   pthread_mutex_unlock(&all->mutex);
   kad_service_stream *s = full ? NULL : kad__service_stream_new(all);
   if (s == NULL) {

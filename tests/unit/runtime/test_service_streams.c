@@ -84,12 +84,16 @@ static int teardown(void **state) {
   return 0;
 }
 
-static int try_open(kad_service_stream **out, const char *protocol) {
+static int open_to(kad_service_stream **out, const kad_peer_id *peer,
+                   const char *protocol) {
   kad_stream_options options = KAD_STREAM_OPTIONS_INIT;
   options.protocols = &protocol;
   options.protocol_count = 1;
-  return kad_service_open(hosts[1].service, out,
-                          kad_service_id(hosts[0].service), &options);
+  return kad_service_open(hosts[1].service, out, peer, &options);
+}
+
+static int try_open(kad_service_stream **out, const char *protocol) {
+  return open_to(out, kad_service_id(hosts[0].service), protocol);
 }
 
 static kad_service_stream *open_echo(void) {
@@ -428,13 +432,45 @@ static void test_stop(void **state) {
   kad_service_stream_close(mine);
 }
 
+/* Opens and drops until that fails. */
+static void *open_on_and_on(void *user) {
+  thread *t = user;
+  kad_service_stream *stream = NULL;
+  kad_peer_id peer = *kad_service_id(hosts[0].service);
+  while ((t->result = open_to(&stream, &peer, ECHO)) == 0) {
+    t->begun = true;
+    kad_service_stream_close(stream);
+  }
+  return NULL;
+}
+
+/* Those who come while the service stops are nobody's. */
+static void test_stop_under_way(void **state) {
+  for (int round = 0; round < 20; round++) {
+    thread openers[3] = {0};
+    for (size_t i = 0; i < KAD__COUNT(openers); i++) {
+      run(&openers[i], open_on_and_on);
+    }
+    for (size_t i = 0; i < KAD__COUNT(openers); i++) {
+      await_begun(&openers[i]);
+    }
+    stop(&hosts[0]);
+    for (size_t i = 0; i < KAD__COUNT(openers); i++) {
+      join(&openers[i]);
+      assert_true(openers[i].result < 0);
+    }
+    (void)teardown(state);
+    (void)setup(state);
+  }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_echo),      TEST(test_many),         TEST(test_open_fails),
       TEST(test_reset),     TEST(test_closed_sides), TEST(test_backlog),
-      TEST(test_deadlines), TEST(test_stop),
+      TEST(test_deadlines), TEST(test_stop),         TEST(test_stop_under_way),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
