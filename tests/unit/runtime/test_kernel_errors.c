@@ -12,8 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dns_server.h"
 #include "own_network.h"
 #include "raw_peer.h"
+#include "runtime/kad_node.h"
 #include "syscalls.h"
 
 #define WAITING 8
@@ -249,8 +251,9 @@ typedef struct poor_answer {
   uint64_t refused;
 } poor_answer;
 
-/* A node in a process of its own, with few descriptors. It tells its port, and
- * for each address that it is given how it was to connect there. */
+/* A node in a process of its own, with few descriptors. It is given a server of
+ * names, tells its port, and for each address that it is given how it was to
+ * connect there. */
 static void be_poor(int in, int out) {
   for (int fd = 3; fd < 1024; fd++) {
     if (fd != in && fd != out) {
@@ -262,7 +265,9 @@ static void be_poor(int in, int out) {
   uint16_t port = loop_port(node);
   struct rlimit few = {.rlim_cur = DESCRIPTORS, .rlim_max = DESCRIPTORS};
   char text[KAD_MULTIADDR_TEXT_MAX] = "";
-  if (setrlimit(RLIMIT_NOFILE, &few) != 0 ||
+  if (read(in, text, sizeof(text)) != sizeof(text) ||
+      kad__dns_set_servers(node->host.world, text) != 0 ||
+      setrlimit(RLIMIT_NOFILE, &few) != 0 ||
       fcntl(in, F_SETFL, O_NONBLOCK) != 0 ||
       write(out, &port, sizeof(port)) != sizeof(port)) {
     _exit(1);
@@ -322,18 +327,34 @@ static poor_answer ask_poor(loop *l, int in, int out, const char *address) {
   return answer;
 }
 
+static void answer_loopback(void *user, const char *name, int type,
+                            dns_reply *reply) {
+  static const uint8_t loopback[] = {127, 0, 0, 1};
+  (void)user;
+  (void)name;
+  if (type == DNS_A) {
+    dns_reply_add(reply, DNS_A, loopback, sizeof(loopback));
+  }
+}
+
 /* Whoever comes, some descriptors are left to dial, and to look up names. */
 static void test_descriptors_are_left(void **state) {
   (void)state;
   int there[2];
   int back[2];
   loop l = {.count = 0};
+  char text[KAD_MULTIADDR_TEXT_MAX] = "";
   assert_int_equal(pipe(there) | pipe(back), 0);
   pid_t child = fork();
   assert_true(child >= 0);
   if (child == 0) {
     be_poor(there[0], back[1]);
   }
+  /* Its thread begins now: a process with several must not fork. */
+  dns_server names;
+  dns_server_start(&names, answer_loopback, NULL);
+  memcpy(text, names.address, sizeof(names.address));
+  assert_int_equal(write(there[1], text, sizeof(text)), sizeof(text));
   close(there[0]);
   close(back[1]);
   struct sockaddr_in a = {.sin_family = AF_INET,
@@ -348,12 +369,11 @@ static void test_descriptors_are_left(void **state) {
     assert_int_equal(connect(fds[i], (struct sockaddr *)&a, sizeof(a)), 0);
   }
   bool refused = one_is_refused(fds, FLOOD);
-  char text[KAD_MULTIADDR_TEXT_MAX];
   kad_node *other = loop_join(&l, NULL);
   poor_answer by_address =
       ask_poor(&l, back[0], there[1], loop_address(other, text));
   kad_node *named = loop_join(&l, NULL);
-  snprintf(text, sizeof(text), "/dns4/localhost/tcp/%u", loop_port(named));
+  snprintf(text, sizeof(text), "/dns4/named.example/tcp/%u", loop_port(named));
   poor_answer by_name = ask_poor(&l, back[0], there[1], text);
   kill(child, SIGKILL);
   assert_int_equal(waitpid(child, NULL, 0), child);
@@ -363,6 +383,7 @@ static void test_descriptors_are_left(void **state) {
   close(there[1]);
   close(back[0]);
   loop_close(&l);
+  dns_server_stop(&names);
   assert_ok(by_address.error);
   assert_ok(by_name.error);
   assert_true(refused);
