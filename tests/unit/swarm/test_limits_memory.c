@@ -1,55 +1,9 @@
 /* What peers make us hold, and what happens when it is too much: in all, for
  * one peer, for one address, for one /48. Node 0 has the limits. */
-#include "mesh.h"
-#include "swarm/swarm_internal.h"
+#include "limits_rig.h"
 
 #define KIB ((size_t)1024)
 #define LOCAL "/ip4/10.0.0.1/tcp/4001"
-
-static mesh world;
-static kad__load in_all;
-static kad__load per_peer;
-static kad__load per_address;
-static kad__load per_group;
-
-static void limited(kad__swarm_config *config, int node) {
-  config->negotiate_timeout = KAD_HOUR;
-  if (node == 0) {
-    config->max_in_all = in_all;
-    config->max_per_peer = per_peer;
-    config->max_per_address = per_address;
-    config->max_per_group = per_group;
-  }
-}
-
-static int setup(void **state) {
-  (void)state;
-  const kad__load none = {SIZE_MAX, UINT32_MAX, UINT32_MAX};
-  in_all = per_peer = per_address = per_group = none;
-  return 0;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  mesh_fini(&world);
-  return 0;
-}
-
-static void start(int nodes) {
-  mesh_init(&world, nodes, limited);
-  for (int i = 0; i < nodes; i++) {
-    assert_ok(kad__swarm_handle(world.nodes[i].swarm, kad__bytes_of("/x"), 1));
-  }
-}
-
-static kad__id connect(int from) {
-  kad__id id = 0;
-  assert_ok(kad__swarm_dial_address(world.nodes[from].swarm, &id,
-                                    mesh_address(world.nodes[0].listen),
-                                    world.now));
-  mesh_run(&world);
-  return mesh_find(&world, from, KAD__SWARM_CONNECTED)->connection;
-}
 
 static kad__stream *open_stream(int node, kad__id connection) {
   kad__stream *stream = NULL;
@@ -120,10 +74,10 @@ static void release_all(void) {
 static void test_per_peer(void **state) {
   (void)state;
   per_peer.bytes = 600 * KIB;
-  start(3);
-  kad__id first = connect(1);
-  kad__id second = connect(1);
-  kad__id other = connect(2);
+  rig_start(3);
+  kad__id first = rig_connect(1);
+  kad__id second = rig_connect(1);
+  kad__id other = rig_connect(2);
   size_t idle = held_of(1);
   assert_true(idle > 1000 && idle < 16 * KIB);
   unsigned reset = flood(1, first, 4, 100 * KIB);
@@ -145,9 +99,9 @@ static void test_per_peer(void **state) {
 static void test_per_address(void **state) {
   (void)state;
   per_address.bytes = 300 * KIB;
-  start(3);
-  kad__id id = connect(1);
-  kad__id other = connect(2);
+  rig_start(3);
+  kad__id id = rig_connect(1);
+  kad__id other = rig_connect(2);
   assert_true(flood(1, id, 4, 100 * KIB) > 0);
   assert_int_equal(flood(2, other, 2, 100 * KIB), 0);
   /* The same address, under whatever name: it waits until there is room. */
@@ -171,12 +125,12 @@ static void test_per_address(void **state) {
 static void test_per_group(void **state) {
   (void)state;
   per_group.bytes = 300 * KIB;
-  start(4);
+  rig_start(4);
   world.one_group = true;
-  kad__id a = connect(1);
-  kad__id b = connect(2);
+  kad__id a = rig_connect(1);
+  kad__id b = rig_connect(2);
   world.one_group = false;
-  kad__id c = connect(3);
+  kad__id c = rig_connect(3);
   unsigned reset = flood(1, a, 2, 100 * KIB);
   reset += flood(2, b, 2, 100 * KIB);
   assert_true(reset > 0);
@@ -187,8 +141,8 @@ static void test_per_group(void **state) {
 static void test_in_all(void **state) {
   (void)state;
   in_all.bytes = 800 * KIB;
-  start(2);
-  kad__id id = connect(1);
+  rig_start(2);
+  kad__id id = rig_connect(1);
   kad__id back = mesh_find(&world, 0, KAD__SWARM_CONNECTED)->connection;
   while (flood(1, id, 1, 50 * KIB) == 0) {
   }
@@ -220,8 +174,8 @@ static void test_in_all(void **state) {
 static void test_unsent(void **state) {
   (void)state;
   per_peer.bytes = 1000 * KIB;
-  start(2);
-  kad__id id = connect(1);
+  rig_start(2);
+  kad__id id = rig_connect(1);
   kad__stream *theirs[8];
   kad__stream *ours[8];
   for (int i = 0; i < 8; i++) {
@@ -258,8 +212,8 @@ static void test_unsent(void **state) {
 static void test_no_leap(void **state) {
   (void)state;
   per_peer.bytes = 200 * KIB;
-  start(2);
-  kad__id id = connect(1);
+  rig_start(2);
+  kad__id id = rig_connect(1);
   kad__stream *stream = open_stream(1, id);
   mesh_run(&world);
   unsigned pieces = 0;
@@ -291,8 +245,8 @@ static void test_no_leap(void **state) {
 /* So does what waits for its protocol, and what an owner says it holds. */
 static void test_held(void **state) {
   (void)state;
-  start(2);
-  connect(1);
+  rig_start(2);
+  rig_connect(1);
   kad__id back = mesh_find(&world, 0, KAD__SWARM_CONNECTED)->connection;
   const kad__channel *c =
       kad__ids_find(&world.nodes[0].swarm->ids, back, KAD__OBJECT_CHANNEL);
@@ -331,8 +285,8 @@ static void half_frame(kad__id id, size_t len) {
 static void test_overrun(void **state) {
   (void)state;
   per_peer.bytes = 40 * KIB;
-  start(2);
-  connect(1);
+  rig_start(2);
+  rig_connect(1);
   kad__id id = mesh_connection(&world, 0);
   half_frame(id, 30 * KIB);
   assert_int_equal(counters()->overrun_connections, 0);
@@ -352,7 +306,7 @@ static void test_overrun(void **state) {
 static void test_overrun_of_strangers(void **state) {
   (void)state;
   per_address.bytes = 20 * KIB;
-  start(1);
+  rig_start(1);
   kad__id id = 0;
   assert_ok(kad__swarm_accepted(world.nodes[0].swarm, &id, 1,
                                 mesh_address("/ip4/10.0.0.9/tcp/7"),
@@ -373,15 +327,15 @@ static void test_overrun_of_strangers(void **state) {
 static void test_refused_when_known(void **state) {
   (void)state;
   per_peer.bytes = 60 * KIB;
-  start(2);
-  kad__id id = connect(1);
+  rig_start(2);
+  kad__id id = rig_connect(1);
   while (flood(1, id, 1, 20 * KIB) == 0) {
   }
   while (flood(1, id, 1, 1) == 0) {
   }
   half_frame(mesh_find(&world, 0, KAD__SWARM_CONNECTED)->connection, 10 * KIB);
   assert_true(held_of(1) >= 60 * KIB);
-  kad__id second = connect(1);
+  kad__id second = rig_connect(1);
   kad__swarm_event *event = mesh_find(&world, 1, KAD__SWARM_DISCONNECTED);
   assert_true(event->connection == second);
   assert_int_equal(event->code, KAD_CONNECTION_CODE_LIMIT);
@@ -399,8 +353,9 @@ static void test_any_order(void **state) {
   in_all.bytes = 700 * KIB;
   per_peer.bytes = 300 * KIB;
   per_address.bytes = 400 * KIB;
-  start(3);
-  kad__id ids[4] = {connect(1), connect(1), connect(2), connect(2)};
+  rig_start(3);
+  kad__id ids[4] = {rig_connect(1), rig_connect(1), rig_connect(2),
+                    rig_connect(2)};
   unsigned reset = 0;
   for (int round = 0; round < 300; round++) {
     size_t at = (size_t)kad_random_below(&random, 4);
@@ -427,9 +382,11 @@ static void test_any_order(void **state) {
   assert_int_equal(held(), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) \
+  cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void) {
+  negotiate_timeout = KAD_HOUR;
   const struct CMUnitTest tests[] = {
       TEST(test_per_peer),
       TEST(test_per_address),

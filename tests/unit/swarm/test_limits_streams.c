@@ -1,54 +1,8 @@
 /* Streams over all connections: with one peer, from one place, in all. Node 0
  * has the limits; the others open streams to it, or it to them. */
-#include "mesh.h"
-#include "swarm/swarm_internal.h"
+#include "limits_rig.h"
 
 #define MANY 16
-
-static mesh world;
-static kad__load in_all;
-static kad__load per_peer;
-static kad__load per_address;
-static kad__load per_group;
-
-static void limited(kad__swarm_config *config, int node) {
-  if (node == 0) {
-    config->max_in_all = in_all;
-    config->max_per_peer = per_peer;
-    config->max_per_address = per_address;
-    config->max_per_group = per_group;
-  }
-}
-
-static int setup(void **state) {
-  (void)state;
-  const kad__load none = {SIZE_MAX, UINT32_MAX, UINT32_MAX};
-  in_all = per_peer = per_address = per_group = none;
-  return 0;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  mesh_fini(&world);
-  return 0;
-}
-
-static void start(int nodes) {
-  mesh_init(&world, nodes, limited);
-  for (int i = 0; i < nodes; i++) {
-    assert_ok(kad__swarm_handle(world.nodes[i].swarm, kad__bytes_of("/x"), 1));
-  }
-}
-
-/* One more connection to node 0; returns its id with node `from`. */
-static kad__id connect(int from) {
-  kad__id id = 0;
-  assert_ok(kad__swarm_dial_address(world.nodes[from].swarm, &id,
-                                    mesh_address(world.nodes[0].listen),
-                                    world.now));
-  mesh_run(&world);
-  return mesh_find(&world, from, KAD__SWARM_CONNECTED)->connection;
-}
 
 static int try_open(int node, kad__id connection, kad__stream **out) {
   return kad__stream_open_on(world.nodes[node].swarm, out, connection,
@@ -115,9 +69,9 @@ static kad__stream *inbound(void) {
 static void test_per_peer(void **state) {
   (void)state;
   per_peer.inbound = 5;
-  start(3);
-  kad__id first = connect(1);
-  kad__id second = connect(1);
+  rig_start(3);
+  kad__id first = rig_connect(1);
+  kad__id second = rig_connect(1);
   for (int i = 0; i < 4; i++) {
     open_stream(1, first);
     open_stream(1, second);
@@ -130,7 +84,7 @@ static void test_per_peer(void **state) {
   assert_int_equal(usage_of(1).inbound.used, 2);
   assert_int_equal(usage().inbound_streams.used, 5);
   /* Another peer has its own. */
-  kad__id other = connect(2);
+  kad__id other = rig_connect(2);
   for (int i = 0; i < 6; i++) {
     open_stream(2, other);
   }
@@ -148,8 +102,8 @@ static void test_per_peer(void **state) {
 static void test_counts_until_released(void **state) {
   (void)state;
   per_peer.inbound = 3;
-  start(2);
-  kad__id id = connect(1);
+  rig_start(2);
+  kad__id id = rig_connect(1);
   for (int i = 0; i < 3; i++) {
     open_stream(1, id);
   }
@@ -161,7 +115,7 @@ static void test_counts_until_released(void **state) {
   assert_int_equal(usage_of(1).connections.used, 0);
   assert_int_equal(usage_of(1).inbound_streams.used, 3);
   world.nodes[1].event_read = world.nodes[1].event_count;
-  id = connect(1);
+  id = rig_connect(1);
   open_stream(1, id);
   expect_tally(1, 0, 1);
   kad__stream_release(inbound());
@@ -185,9 +139,9 @@ static void test_counts_until_released(void **state) {
 static void test_in_all(void **state) {
   (void)state;
   in_all.inbound = 7;
-  start(3);
-  kad__id a = connect(1);
-  kad__id b = connect(2);
+  rig_start(3);
+  kad__id a = rig_connect(1);
+  kad__id b = rig_connect(2);
   for (int i = 0; i < 5; i++) {
     open_stream(1, a);
   }
@@ -208,25 +162,25 @@ static void test_in_all(void **state) {
 static void test_per_address(void **state) {
   (void)state;
   per_address.inbound = 3;
-  start(3);
-  kad__id a = connect(1);
-  kad__id b = connect(1);
+  rig_start(3);
+  kad__id a = rig_connect(1);
+  kad__id b = rig_connect(1);
   for (int i = 0; i < 3; i++) {
     open_stream(1, a);
     open_stream(1, b);
   }
   expect_tally(1, 3, 3);
-  open_stream(2, connect(2));
+  open_stream(2, rig_connect(2));
   expect_tally(2, 1, 0);
 }
 
 static void test_per_group(void **state) {
   (void)state;
   per_group.inbound = 4;
-  start(3);
+  rig_start(3);
   world.one_group = true;
-  kad__id a = connect(1);
-  kad__id b = connect(2);
+  kad__id a = rig_connect(1);
+  kad__id b = rig_connect(2);
   for (int i = 0; i < 3; i++) {
     open_stream(1, a);
     open_stream(2, b);
@@ -252,7 +206,7 @@ static bool hold_back(void *user, bool inbound, const kad_peer_id *peer,
 }
 
 static void holding_back(kad__swarm_config *config, int node) {
-  limited(config, node);
+  rig_limits(config, node);
   if (node == 1) {
     config->gater.upgraded = hold_back;
   }
@@ -285,10 +239,10 @@ static void test_from_the_start(void **state) {
 static void test_ours_per_peer(void **state) {
   (void)state;
   per_peer.outbound = 3;
-  start(3);
-  connect(1);
-  connect(1);
-  connect(2);
+  rig_start(3);
+  rig_connect(1);
+  rig_connect(1);
+  rig_connect(2);
   kad__id first = mesh_find(&world, 0, KAD__SWARM_CONNECTED)->connection;
   kad__id second = mesh_find(&world, 0, KAD__SWARM_CONNECTED)->connection;
   kad__id other = mesh_find(&world, 0, KAD__SWARM_CONNECTED)->connection;
@@ -316,9 +270,9 @@ static void test_ours_per_peer(void **state) {
 static void test_ours_in_all(void **state) {
   (void)state;
   in_all.outbound = 2;
-  start(3);
-  connect(1);
-  connect(2);
+  rig_start(3);
+  rig_connect(1);
+  rig_connect(2);
   kad__id a = mesh_find(&world, 0, KAD__SWARM_CONNECTED)->connection;
   kad__id b = mesh_find(&world, 0, KAD__SWARM_CONNECTED)->connection;
   kad__stream *more = NULL;
@@ -335,8 +289,8 @@ static void test_ours_in_all(void **state) {
 static void test_without_memory(void **state) {
   (void)state;
   per_peer = (kad__load){SIZE_MAX, 3, 3};
-  start(2);
-  kad__id id = connect(1);
+  rig_start(2);
+  kad__id id = rig_connect(1);
   kad__id back = mesh_find(&world, 0, KAD__SWARM_CONNECTED)->connection;
   test_allocator *memory = &world.nodes[0].memory;
   for (size_t n = 1; n < 40; n++) {
@@ -388,8 +342,9 @@ static void test_any_order(void **state) {
   kad_random_init_u64(&random, test_seed("limits of streams"));
   in_all.inbound = 12;
   per_peer.inbound = 8;
-  start(3);
-  kad__id ids[4] = {connect(1), connect(1), connect(2), connect(2)};
+  rig_start(3);
+  kad__id ids[4] = {rig_connect(1), rig_connect(1), rig_connect(2),
+                    rig_connect(2)};
   kad__stream *held[64];
   size_t count = 0;
   unsigned of_peer[3] = {0};
@@ -430,7 +385,8 @@ static void test_any_order(void **state) {
   assert_true(expected > 50);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) \
+  cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
