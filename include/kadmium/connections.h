@@ -109,6 +109,12 @@ KAD_API bool kad_node_unlisten(kad_node *node, const char *address);
  * wildcards as the addresses of this machine's interfaces. Borrowed until the
  * node is driven. */
 KAD_API kad_bytes kad_node_listen_addresses(kad_node *node);
+/** The listeners one by one: `*asked` is the binary multiaddr that was given,
+ * wildcards and port 0 as they are, `*bound` the list of what became of it,
+ * empty before that is known. Start with *at = 0; false at the end. Borrowed
+ * until the node is driven. */
+KAD_API bool kad_node_next_listener(const kad_node *node, size_t *at,
+                                    kad_bytes *asked, kad_bytes *bound);
 
 /* ---- as text ------------------------------------------------------------- */
 

@@ -74,6 +74,12 @@ kad_bytes kad_node_listen_addresses(kad_node *node) {
   return kad__node_listen_addresses(node->host.node);
 }
 
+bool kad_node_next_listener(const kad_node *node, size_t *at, kad_bytes *asked,
+                            kad_bytes *bound) {
+  return kad__swarm_next_listener(kad__node_swarm(node->host.node), at, asked,
+                                  bound);
+}
+
 void kad_node_swarm_counters(const kad_node *node, kad_swarm_counters *out) {
   *out = *kad__swarm_counters_get(kad__node_swarm(node->host.node));
 }

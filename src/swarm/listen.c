@@ -158,6 +158,21 @@ size_t kad__swarm_listen_addresses(const kad__swarm *s, kad_bytes *out,
   return count;
 }
 
+bool kad__swarm_next_listener(const kad__swarm *s, size_t *at, kad_bytes *asked,
+                              kad_bytes *bound) {
+  size_t i = 0;
+  KAD__LIST_EACH(node, &s->listeners) {
+    const kad__listener *l = KAD__CONTAINER(node, kad__listener, in_swarm);
+    if (!l->ended && i++ == *at) {
+      *asked = l->address;
+      *bound = bound_of(l);
+      ++*at;
+      return true;
+    }
+  }
+  return false;
+}
+
 bool kad__swarm_listens_on(const kad__swarm *s, kad_bytes transport) {
   KAD__LIST_EACH(node, &s->listeners) {
     const kad__listener *l = KAD__CONTAINER(node, kad__listener, in_swarm);

@@ -137,6 +137,10 @@ bool kad__swarm_unlisten(kad__swarm *s, kad_bytes address);
 /* Bound addresses, ports filled in; wildcards as the world expanded them. */
 size_t kad__swarm_listen_addresses(const kad__swarm *s, kad_bytes *out,
                                    size_t cap);
+/* One listener after the other: what was asked for, and the list of what is
+ * bound, empty before that is known. Start with *at = 0; false at the end. */
+bool kad__swarm_next_listener(const kad__swarm *s, size_t *at, kad_bytes *asked,
+                              kad_bytes *bound);
 
 /* Connects to `peer` over its known addresses and those of `addresses` (a list
  * of wire/addresses.h; may be empty). Returns 0 when a dial is under way (also

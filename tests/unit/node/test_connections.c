@@ -2,6 +2,7 @@
 #include "kadmium/multiaddr.h"
 #include "network.h"
 #include "node/connections.h"
+#include "wire/addresses.h"
 
 #define LIMIT (30 * KAD_SECOND)
 
@@ -119,7 +120,15 @@ static void test_listeners(void **state) {
   assert_true(kad_addresses_next(&list, &address));
   kad_bytes kept = kad__bytes(copy, address.len);
   memcpy(copy, address.data, address.len);
+  size_t at = 0;
+  kad_bytes asked;
+  kad_bytes bound;
+  assert_true(kad__swarm_next_listener(swarm, &at, &asked, &bound));
+  assert_true(kad__addresses_have(bound, kept));
+  assert_false(kad__swarm_next_listener(swarm, &at, &asked, &bound));
   assert_true(kad__swarm_unlisten(swarm, kept));
+  at = 0;
+  assert_false(kad__swarm_next_listener(swarm, &at, &asked, &bound));
   kad__simulator_touch(net.sim, 0);
   (void)network_await(&net, 0, KAD_EVENT_LISTEN_CLOSED, LIMIT);
   kad_event event = network_await(&net, 0, KAD_EVENT_LISTENING, LIMIT);

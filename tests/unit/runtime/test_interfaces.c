@@ -72,6 +72,17 @@ static void test_come_and_go(void **state) {
   assert_true(listens_at(node, "/ip4/127.0.0.1/tcp/4001"));
   assert_true(listens_at(node, "/ip4/10.9.8.7/tcp/4001"));
 
+  size_t at = 0;
+  kad_bytes asked;
+  kad_bytes bound;
+  uint8_t wildcard[KAD_MULTIADDR_MAX];
+  int len =
+      kad_multiaddr_parse(wildcard, sizeof(wildcard), "/ip4/0.0.0.0/tcp/4001");
+  assert_true(kad_node_next_listener(node, &at, &asked, &bound));
+  assert_bytes_equal(asked, kad__bytes(wildcard, (size_t)len));
+  assert_int_equal(kad__addresses_count(bound), 2);
+  assert_false(kad_node_next_listener(node, &at, &asked, &bound));
+
   take_address();
   (void)loop_await(&l, node, KAD_EVENT_LISTENING, 0);
   assert_true(listens_at(node, "/ip4/127.0.0.1/tcp/4001"));
