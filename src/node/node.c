@@ -614,6 +614,9 @@ static void tick(kad__node *node, kad_time now) {
 
 void kad__node_drive(kad__node *node, kad_time now) {
   node->now = now;
+  if (node->closed) {
+    return; /* or its table would be emptied, peer by peer that is silent */
+  }
   if (kad__node_deadline(node) <= now) {
     tick(node, now);
   }
@@ -635,6 +638,9 @@ void kad__node_drive(kad__node *node, kad_time now) {
 }
 
 kad_time kad__node_deadline(const kad__node *node) {
+  if (node->closed) {
+    return KAD_TIME_NEVER;
+  }
   kad_time deadline = kad__swarm_deadline(node->swarm);
   deadline = kad__time_min(deadline, kad__kad_deadline(node->kad));
   deadline = kad__time_min(deadline, kad__dht_deadline(node->dht));
