@@ -37,11 +37,7 @@ void kad__swarm_shut(kad__swarm *s, kad_time now) {
 }
 
 bool kad__swarm_is_shut(const kad__swarm *s) {
-  KAD__LIST_EACH(node, &s->all_channels) {
-    if (KAD__CONTAINER(node, kad__channel, in_swarm)->state !=
-        KAD__CHANNEL_CLOSED) {
-      return false;
-    }
-  }
-  return s->shut && kad__list_empty(&s->events);
+  uint32_t channels =
+      s->established + s->closing + s->opening + s->pending_inbound;
+  return s->shut && channels == 0 && kad__list_empty(&s->events);
 }
