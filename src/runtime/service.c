@@ -221,7 +221,8 @@ static void on_turn(void *user) {
   pthread_mutex_lock(&s->mutex);
   kad__node_status(s->host.node, &s->status);
   pthread_mutex_unlock(&s->mutex);
-  if (kad__node_is_closed(s->host.node) && !deliver_events(s)) {
+  if (kad__node_is_closed(s->host.node)) {
+    (void)deliver_events(s);
     uv_stop(&s->host.world->loop);
   }
 }
