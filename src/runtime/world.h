@@ -14,8 +14,8 @@ typedef struct kad__port_mapping kad__port_mapping;
 typedef struct kad__transports kad__transports;
 
 /* Reads and writes go through one buffer each: only what a full socket leaves
- * over is copied. All that one stream may have unsent fits into one write: each
- * write can wake the peer, which costs more than to encrypt 64 KiB. */
+ * over is copied. All that one stream may have unsent fits into one write,
+ * since each can wake the peer. */
 #define KAD__WORLD_READ_LEN (256 * 1024)
 #define KAD__WORLD_WRITE_LEN (320 * 1024)
 
